@@ -1,0 +1,14 @@
+"""What every test runs under: no silent fall-back, and a kernel cache of this run's own."""
+
+import os
+import shutil
+import tempfile
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the run that started them
+    os.environ["GRAPHJIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="graphjit-test-cache-")
+os.environ["GRAPHJIT_STRICT"] = "1"
+
+
+def pytest_unconfigure(config):
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["GRAPHJIT_CACHE_DIR"], ignore_errors=True)
