@@ -1,0 +1,277 @@
+"""`backward`, `grad`, gradient modes, and custom `Function`s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import locate
+from .mode import MODE, grad_mode
+from .tape import Node, run_backward
+from .tensor import Tensor
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate the gradients of `tensors` into the `.grad` of the leaves they depend on.
+
+    RuntimeError if a tensor of several elements comes without a gradient, or needs none.
+    """
+    roots = _sequence(tensors)
+    grads = [_root_grad(t, g) for t, g in zip(roots, _grads(roots, grad_tensors), strict=True)]
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        run_backward(roots, grads, retain, create_graph, None)
+        return
+    wanted = _sequence(inputs)
+    for leaf, found in zip(wanted, run_backward(roots, grads, retain, create_graph, wanted)):
+        if found is None:
+            continue
+        if isinstance(found, Tensor):
+            leaf._accumulate_tensor(found, create_graph)
+        else:
+            leaf._accumulate_array(found, True)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`, each of its input's shape.
+
+    RuntimeError if an input is unused (unless `allow_unused`) or does not require grad.
+    """
+    roots, wanted = _sequence(outputs), _sequence(inputs)
+    for tensor in wanted:
+        if not tensor._requires_grad:
+            raise locate(RuntimeError("One of the differentiated Tensors does not require grad"))
+    grads = [_root_grad(t, g) for t, g in zip(roots, _grads(roots, grad_outputs), strict=True)]
+    retain = create_graph if retain_graph is None else retain_graph
+    found = run_backward(roots, grads, retain, create_graph, wanted)
+    if not allow_unused and any(g is None for g in found):
+        raise locate(RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior."
+        ))
+    return tuple(g if g is None or isinstance(g, Tensor) else Tensor._of(np.array(g))
+                 for g in found)
+
+
+def _sequence(tensors: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+
+
+def _grads(roots: Sequence[Tensor], grads: Any) -> Sequence[Any]:
+    if grads is None:
+        return [None] * len(roots)
+    return (grads,) if isinstance(grads, Tensor) else tuple(grads)
+
+
+def _root_grad(tensor: Tensor, gradient: Tensor | None) -> Any:
+    """The gradient that backward starts from: given, or one for a single element."""
+    if not tensor._requires_grad:
+        raise locate(RuntimeError(
+            "element 0 of tensors does not require grad and does not have a grad_fn"
+        ))
+    if gradient is None:
+        if tensor._array.size != 1:
+            raise locate(RuntimeError("grad can be implicitly created only for scalar outputs"))
+        if MODE.recorder is not None:
+            from .tape import TENSORS
+
+            return TENSORS.full(shape=tensor._array.shape, value=1, dtype=tensor.dtype)
+        return np.ones(tensor._array.shape, tensor._array.dtype)
+    if gradient._array.shape != tensor._array.shape:
+        raise locate(RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has "
+            f"a shape of {tensor.shape}."
+        ))
+    return gradient
+
+
+class no_grad(grad_mode):
+    """Context manager, or decorator, under which nothing is put on the tape."""
+
+    def __init__(self, function: Any = None) -> None:
+        super().__init__(False)
+        self.function = function
+
+    def __new__(cls, function: Any = None) -> Any:
+        if callable(function):
+            return cls()(function)
+        return super().__new__(cls)
+
+
+class enable_grad(no_grad):
+    """Context manager, or decorator, under which ops are put on the tape again."""
+
+    def __init__(self, function: Any = None) -> None:
+        grad_mode.__init__(self, True)
+
+
+class set_grad_enabled(grad_mode):
+    """Sets gradient tracking at once, and restores it at the end of a `with` block."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        self.before.append(MODE.grad)
+        MODE.grad = mode
+
+    def __enter__(self) -> None:
+        MODE.grad = self.enabled
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are put on the tape in this thread."""
+    return MODE.grad
+
+
+class inference_mode(grad_mode):
+    """`no_grad`, by its other name."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
+
+
+class Context:
+    """What `forward` of a custom `Function` leaves for its `backward`."""
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self.saved: tuple[Tensor | None, ...] = ()
+        self.not_differentiable: tuple[Tensor, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for `backward`, where they are `saved_tensors`."""
+        self.saved = tensors
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+        return self.saved
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """These outputs get no gradient."""
+        self.not_differentiable = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """These inputs were changed in place; versions tell the tape already."""
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether missing gradients come as zeros (they do unless switched off)."""
+        self.materialize = value
+
+    materialize = True
+
+
+class FunctionNode(Node):
+    """The tape node of a custom `Function`; its backward is the user's."""
+
+    __slots__ = ("context", "function", "outputs")
+
+    @property
+    def outputs_count(self) -> int:
+        return len(self.outputs)
+
+    def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
+        context = self.context
+        if self.saved is None:
+            self._unpack(wrap)
+        tensors = [self._incoming(g, spec) for g, spec in zip(grads, self.outputs, strict=True)]
+        results = self.function.backward(context, *tensors)
+        results = list(results) if isinstance(results, (tuple, list)) else [results]
+        if len(results) < len(self.edges):
+            raise RuntimeError(
+                f"function {type(self).__name__} returned an incorrect number of gradients "
+                f"(expected {len(self.edges)}, got {len(results)})"
+            )
+        return [r if wrap or r is None else r._array for r in results[: len(self.edges)]]
+
+    def _incoming(self, grad: Any, spec: tuple[Any, Any]) -> Any:
+        if grad is None:
+            return Tensor._of(np.zeros(*spec)) if self.context.materialize else None
+        return grad if isinstance(grad, Tensor) else Tensor._of(np.asarray(grad))
+
+
+class Function:
+    """A differentiable operation of the user's own: static `forward(ctx, ...)`, `backward(ctx, ...)`.
+
+    `forward` computes with tensors and may keep what it needs on `ctx`; `backward` gets one
+    gradient for each output and returns one for each input (None where there is none).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        raise NotImplementedError("You must implement the forward function for custom Function.")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise NotImplementedError("You must implement the backward function for custom Function.")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run `forward` and, if an input requires grad, put the function on the tape."""
+        needs = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
+        context = Context(needs)
+        with grad_mode(False):
+            results = cls.forward(context, *args)
+        if not (MODE.grad and any(needs)):
+            return results
+        outputs = _sequence(results)
+        node = _function_node(cls)(tuple(_edge(a) for a in args), (), (), {}, None)
+        node.context = context
+        node.function = cls
+        node.outputs = [(out._array.shape, out._array.dtype) for out in outputs]
+        fresh = tuple(_output(out, args, node, k, context) for k, out in enumerate(outputs))
+        return fresh[0] if isinstance(results, Tensor) else fresh
+
+
+def _edge(x: Any) -> Any:
+    return x._edge() if isinstance(x, Tensor) and x._requires_grad else None
+
+
+def _output(out: Tensor, args: Sequence[Any], node: FunctionNode, number: int, ctx: Context) -> Any:
+    if any(out is t for t in ctx.not_differentiable) or out._array.dtype.kind not in "fc":
+        return out
+    if any(out is a for a in args):
+        out = out.detach()
+    out._requires_grad = True
+    out._grad_fn = node
+    out._output_number = number
+    return out
+
+
+_FUNCTION_NODES: dict[type, type[FunctionNode]] = {}
+
+
+def _function_node(cls: type) -> type[FunctionNode]:
+    if cls not in _FUNCTION_NODES:
+        _FUNCTION_NODES[cls] = type(f"{cls.__name__}Backward", (FunctionNode,), {"__slots__": ()})
+    return _FUNCTION_NODES[cls]
+
+
+class _VariableMeta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor)
+
+    def __call__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
+        result = data.detach()
+        result._requires_grad = requires_grad
+        return result
+
+
+class Variable(metaclass=_VariableMeta):
+    """A tensor sharing `data`'s storage: what is left of PyTorch's old wrapper.
+
+    Every tensor is an instance of it.
+    """

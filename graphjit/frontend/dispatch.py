@@ -1,0 +1,291 @@
+"""`apply`: the one place through which every op on tensors runs.
+
+It brings operands to one dtype, computes, attaches a tape node, and tells the recorder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import DType
+from ..errors import locate
+from ..ir.graph import Spec
+from ..ops.core import OPS, Op
+from .mode import MODE
+from .tape import node_type
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+_CAST = OPS["cast"]
+_from_numpy = dtypes._BY_NUMPY
+_LABELS = {"float32": "float", "float64": "double", "float16": "c10::Half", "int64": "long int",
+           "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char"}
+
+
+def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Run `op` on tensors and Python numbers.
+
+    Returns a tensor, or a tuple of tensors where the op has several outputs. Raises what PyTorch
+    raises for bad operands, with the user's line.
+    """
+    if op.promotion != "none":
+        inputs = _promote(op, inputs)
+    tensor = _tensor_type()
+    arrays = [x._array if isinstance(x, tensor) else x for x in inputs]
+    try:
+        result = op.eval(np, *arrays, **attrs)
+    except Exception as error:
+        raise _explain(op, inputs, attrs, error) from None
+    if op.n_outputs == 1:
+        outputs = (tensor._of(result if type(result) is np.ndarray else np.asarray(result)),)
+    else:
+        outputs = tuple(tensor._of(np.asarray(r)) for r in result)
+    if op.kind == "view":
+        for out in outputs:
+            out._mark_view(inputs[0], op, attrs)
+    if MODE.grad and op.vjps:
+        _attach(op, inputs, outputs, attrs)
+    recorder = MODE.recorder
+    if recorder is not None:
+        recorder.record(op, inputs, outputs, attrs)
+    return outputs[0] if op.n_outputs == 1 else outputs
+
+
+def _tensor_type() -> Any:
+    global _tensor_type
+    from .tensor import Tensor
+
+    def known() -> Any:
+        return Tensor
+
+    _tensor_type = known
+    return Tensor
+
+
+def _attach(op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
+    """Put a node on the tape if a differentiable input requires grad."""
+    tensor = _tensor_type()
+    edges = []
+    needed = False
+    for x, vjp in zip(inputs, op.vjps):
+        if vjp is not None and isinstance(x, tensor) and x._requires_grad:
+            edges.append(x._edge())
+            needed = True
+        else:
+            edges.append(None)
+    if not needed:
+        return
+    floating = [out for out in outputs if out._array.dtype.kind in "fc"]
+    if not floating:
+        return
+    cls = node_type(op)
+    saved, versions = _save(cls.kinds, inputs, outputs)
+    shapes = None
+    if op.kind == "pointwise":
+        shape = outputs[0]._array.shape
+        if any(x.shape != shape for x in inputs if isinstance(x, tensor)):
+            shapes = tuple(x.shape if isinstance(x, tensor) else () for x in inputs)
+    node = cls(tuple(edges), saved, versions, attrs, shapes)
+    for number, out in enumerate(outputs):
+        if out._array.dtype.kind in "fc":
+            out._requires_grad = True
+            out._grad_fn = node
+            out._output_number = number
+
+
+def _save(
+    kinds: tuple[tuple[str, int], ...], inputs: Sequence[Any], outputs: Sequence[Tensor]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """What the vjps will get, and the version of every array among it.
+
+    Outputs are kept as bare arrays: a node that held its own output would be a cycle.
+    """
+    saved: list[Any] = []
+    versions: list[Any] = []
+    tensor = _tensor_type()
+    for kind, position in kinds:
+        if kind == "out":
+            out = outputs[position]
+            saved.append(out._array)
+            versions.append((out._array, out._version, out._version[0]))
+            continue
+        if position >= len(inputs):
+            saved.append(None)
+            continue
+        x = inputs[position]
+        if kind == "in":
+            if not isinstance(x, tensor):
+                x = tensor._of(np.asarray(x))
+            saved.append(x)
+            versions.append((x._array, x._version, x._version[0]))
+        elif kind == "shape":
+            saved.append(x._array.shape if isinstance(x, tensor) else np.shape(x))
+        else:
+            saved.append(_from_numpy[x._array.dtype])
+    return tuple(saved), tuple(versions)
+
+
+def _explain(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], error: Exception) -> Exception:
+    """The error that PyTorch would raise: `infer`'s if it has one, else the one that came."""
+    try:
+        op.infer(*(spec_of(x) for x in inputs), **attrs)
+    except Exception as better:
+        return locate(better)
+    return locate(error)
+
+
+def spec_of(x: Any) -> Spec:
+    """The spec of a tensor, an array or a typed NumPy scalar."""
+    array = getattr(x, "_array", x)
+    array = array if isinstance(array, (np.ndarray, np.generic)) else np.asarray(array)
+    return Spec(tuple(array.shape), dtypes.from_numpy(array.dtype))
+
+
+def _promote(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
+    """Operands of one dtype; numbers become NumPy scalars of it."""
+    promotion = op.promotion
+    head: tuple[Any, ...] = ()
+    if promotion == "where":
+        head, inputs = (inputs[0],), inputs[1:]
+    if promotion == "logical":
+        target = dtypes.bool_
+    else:
+        target = result_type(inputs)
+        if promotion == "float" and target.category < 2:
+            target = dtypes.default_float()
+    wanted = target.numpy
+    tensor = _tensor_type()
+    converted = []
+    for x in inputs:
+        if not isinstance(x, tensor):
+            x = _typed_scalar(x, target)
+        elif x._array.dtype is not wanted and x._array.dtype != wanted:
+            x = apply(_CAST, (x,), {"dtype": target})
+        converted.append(x)
+    return (*head, *converted)
+
+
+def _typed_scalar(x: Any, target: DType) -> Any:
+    """A Python number as a NumPy scalar; integers wrap as C's do."""
+    if target.category == 1 and isinstance(x, int) and not isinstance(x, bool):
+        bits = 8 * target.itemsize
+        x &= (1 << bits) - 1
+        if target.is_signed and x >> (bits - 1):
+            x -= 1 << bits
+    return target.numpy.type(x)
+
+
+def result_type(inputs: Sequence[Any]) -> DType:
+    """PyTorch's promotion: dimensioned tensors first, then 0-d tensors, then numbers.
+
+    A lower priority counts only where its category is higher.
+    """
+    tensor = _tensor_type()
+    strong = weak = number = None
+    for x in inputs:
+        if isinstance(x, tensor):
+            dtype = _from_numpy[x._array.dtype]
+            if x._array.ndim:
+                strong = dtype if strong is None else _join(strong, dtype)
+            else:
+                weak = dtype if weak is None else _join(weak, dtype)
+        else:
+            dtype = dtypes.of_number(x)
+            number = dtype if number is None else _join(number, dtype)
+    result = None
+    for dtype in (strong, weak, number):
+        if dtype is not None:
+            result = dtype if result is None else dtypes.promote_weak(result, dtype)
+    assert result is not None
+    return result
+
+
+def _join(a: DType, b: DType) -> DType:
+    return a if a is b else dtypes.promote(a, b)
+
+
+def assign(target: Tensor, value: Any) -> Tensor:
+    """`target[...] = value` in place, with its effect on the tape and on a recording.
+
+    RuntimeError where PyTorch raises: a leaf that requires grad, or a value that does not fit.
+    """
+    tensor = _tensor_type()
+    if MODE.grad and target._requires_grad and target._is_leaf():
+        raise locate(RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation."
+        ))
+    if not isinstance(value, tensor):
+        value = tensor._of(np.asarray(value))
+    value = _fit(target, value)
+    tracked = MODE.grad and (target._requires_grad or value._requires_grad)
+    if tracked:
+        _rebase(target, value)
+    np.copyto(target._array, value._array)
+    target._version[0] += 1
+    recorder = MODE.recorder
+    if recorder is not None:
+        recorder.write(target, value)
+    return target
+
+
+def _fit(target: Tensor, value: Tensor) -> Tensor:
+    """`value` with the dtype and shape of `target`."""
+    shape = target._array.shape
+    if value._array.shape != shape:
+        try:
+            value = apply(OPS["expand"], (value,), {"shape": shape})
+        except RuntimeError:
+            raise locate(RuntimeError(
+                f"output with shape {list(shape)} doesn't match the broadcast shape "
+                f"{list(np.broadcast_shapes(shape, value._array.shape))}"
+            )) from None
+    if value._array.dtype != target._array.dtype:
+        value = apply(_CAST, (value,), {"dtype": _from_numpy[target._array.dtype]})
+    return value
+
+
+def _rebase(target: Tensor, value: Tensor) -> None:
+    """Make the tape see `target` as holding `value`, and its base as holding the new view."""
+    view = target._view
+    if view is not None and view.differentiable:
+        base = view.base
+        if base._requires_grad and base._is_leaf():
+            raise locate(RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place "
+                "operation."
+            ))
+        _move_history(base, scatter_views(base._alias(), view.chain, value))
+        target._view = view.renewed(target._version[0] + 1)
+    _move_history(target, value)
+
+
+def _move_history(target: Tensor, value: Tensor) -> None:
+    if value._requires_grad and value._grad_fn is None:
+        value = value.clone()
+    target._requires_grad = value._requires_grad
+    target._grad_fn = value._grad_fn
+    target._output_number = value._output_number
+
+
+def scatter_views(
+    base: Any, chain: tuple[tuple[Op, dict[str, Any]], ...], value: Any, F: Any = None
+) -> Any:
+    """`base` with the elements seen through `chain` of views replaced by `value`."""
+    from .tape import TENSORS
+
+    F = TENSORS if F is None else F
+    levels = [base]
+    for op, attrs in chain[:-1]:
+        levels.append(getattr(F, op.name)(levels[-1], **attrs))
+    for level, (op, attrs) in zip(reversed(levels), reversed(chain), strict=True):
+        assert op.scatter is not None
+        value = op.scatter(F, level, value, **attrs)
+    return value
+
+
+Bound = Callable[..., Any]

@@ -1,0 +1,19 @@
+"""Version counters of what Python code can see change between two calls of a traced function.
+
+A replay compares these integers; only when one has moved does it look at what moved.
+"""
+
+from __future__ import annotations
+
+
+class Versions:
+    """`structure`: modules, parameters, hooks, flags, storages. `hyper`: optimizer floats."""
+
+    __slots__ = ("structure", "hyper")
+
+    def __init__(self) -> None:
+        self.structure = 0
+        self.hyper = 0
+
+
+VERSIONS = Versions()

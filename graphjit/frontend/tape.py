@@ -1,0 +1,357 @@
+"""The tape: one node for each differentiable op that ran, and the walk back over it.
+
+A node keeps what its vjps need and the edges to where gradients go. Backward runs on raw arrays;
+where a recorder is on or `create_graph` is asked for, it runs on tensors, so that it is captured
+and can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ops.core import ARRAYS, Namespace, Op
+from .mode import MODE, grad_mode
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+_sequence = itertools.count()
+
+
+class Node:
+    """One differentiable op on the tape. `edges[i]` is where the gradient of input `i` goes:
+
+    None, a leaf tensor, or a pair (node, output number). `watchers` maps an output number to the
+    functions that see (and may replace) its gradient before the node does.
+    """
+
+    __slots__ = ("edges", "saved", "versions", "attrs", "shapes", "sequence", "hooks", "watchers",
+                 "__weakref__")
+    op: Op
+    #: for each entry of `saved`: ("in" | "out" | other, position)
+    kinds: tuple[tuple[str, int], ...] = ()
+
+    def __init__(
+        self,
+        edges: tuple[Any, ...],
+        saved: tuple[Any, ...] | None,
+        versions: tuple[Any, ...],
+        attrs: dict[str, Any],
+        shapes: tuple[Any, ...] | None,
+    ) -> None:
+        self.edges = edges
+        self.saved = saved
+        self.versions = versions
+        self.attrs = attrs
+        self.shapes = shapes
+        self.sequence = next(_sequence)
+        self.hooks: list[Callable[..., Any]] | None = None
+        self.watchers: dict[int, list[Callable[..., Any]]] | None = None
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes that gradients flow to, each with its output number."""
+        return tuple(_as_function(edge) for edge in self.edges)
+
+    @property
+    def outputs_count(self) -> int:
+        """How many gradients arrive here."""
+        return self.op.n_outputs
+
+    def name(self) -> str:
+        """The class name, as printed in `grad_fn=<...>`."""
+        return type(self).__name__
+
+    def gradients(self, F: Namespace, grads: list[Any], wrap: bool) -> list[Any]:
+        """The gradients of the inputs from those of the outputs (None entries are zero)."""
+        op = self.op
+        saved = self._unpack(wrap)
+        g = grads[0] if op.n_outputs == 1 else tuple(grads)
+        results: list[Any] = []
+        for i, (edge, vjp) in enumerate(zip(self.edges, op.vjps)):
+            if edge is None or vjp is None:
+                results.append(None)
+                continue
+            result = vjp(F, g, *saved, **self.attrs)
+            if self.shapes is not None and result is not None and result.shape != self.shapes[i]:
+                result = F.sum_to(result, shape=self.shapes[i])
+            results.append(result)
+        return results
+
+    def _unpack(self, wrap: bool) -> list[Any]:
+        """What the vjps get: arrays, or tensors where `wrap`."""
+        saved = self.saved
+        if saved is None:
+            raise RuntimeError(FREED)
+        for array, counter, expected in self.versions:
+            if counter[0] != expected:
+                _raise_modified(self, array, counter[0], expected)
+        if wrap:
+            return [self._restore(entry, *kind) for entry, kind in zip(saved, self.kinds)]
+        return [entry._array if kind[0] == "in" else entry
+                for entry, kind in zip(saved, self.kinds)]
+
+    def _restore(self, entry: Any, kind: str, position: int) -> Any:
+        if kind == "out":
+            return _tensor_type()._of_output(entry, self, position)
+        return entry
+
+    def release(self) -> None:
+        """Drop what was saved."""
+        self.saved = None
+        self.versions = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+def _raise_modified(node: Node, array: Any, version: int, expected: int) -> None:
+    from .printing import type_name
+
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [{type_name(array.dtype)} {list(array.shape)}], saved for {node.name()}, "
+        f"is at version {version}; expected version {expected} instead. Hint: clone() the tensor "
+        "before the in-place operation, or use the out-of-place one."
+    )
+
+
+class AccumulateGrad:
+    """The end of the tape at a leaf tensor, as seen through `next_functions`."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+
+    next_functions: tuple[tuple[Any, int], ...] = ()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+def _as_function(edge: Any) -> tuple[Any, int]:
+    if edge is None:
+        return (None, 0)
+    if type(edge) is tuple:
+        return edge
+    return (AccumulateGrad(edge), 0)
+
+
+_NODE_TYPES: dict[str, type[Node]] = {}
+
+
+def node_type(op: Op) -> type[Node]:
+    """The class of nodes of `op`, called `<grad_name>Backward0`."""
+    cls = _NODE_TYPES.get(op.name)
+    if cls is None:
+        kinds = tuple(_parse_saved(name) for name in op.saves)
+        fields = {"__slots__": (), "op": op, "kinds": kinds}
+        cls = _NODE_TYPES[op.name] = type(f"{op.grad_name}Backward0", (Node,), fields)
+    return cls
+
+
+def _parse_saved(name: str) -> tuple[str, int]:
+    word = name.rstrip("0123456789")
+    return word, int(name[len(word):])
+
+
+def _tensor_type() -> Any:
+    from .tensor import Tensor
+
+    return Tensor
+
+
+def _bind_tensors(op: Op) -> Callable[..., Any]:
+    from .dispatch import apply
+
+    def call(*operands: Any, **attrs: Any) -> Any:
+        return apply(op, operands, attrs)
+
+    return call
+
+
+#: Ops on tensors: the namespace of a backward that is recorded or differentiated again.
+TENSORS = Namespace(_bind_tensors)
+
+
+def run_backward(
+    roots: Sequence[Tensor],
+    grads: Sequence[Any],
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Sequence[Tensor] | None,
+) -> list[Any]:
+    """Propagate `grads` from `roots`; returns the gradients of `inputs`, else fills `.grad`.
+
+    Gradients are arrays, or tensors where a recorder is on or `create_graph` is set.
+    """
+    wrap = create_graph or MODE.recorder is not None
+    with grad_mode(create_graph):
+        walk = _Walk(wrap, create_graph, retain_graph or create_graph, inputs)
+        return walk.run(roots, grads)
+
+
+class _Walk:
+    """One backward pass: gradients that wait for their node, in reverse order of the tape."""
+
+    def __init__(
+        self, wrap: bool, create: bool, retain: bool, inputs: Sequence[Tensor] | None
+    ) -> None:
+        self.F = TENSORS if wrap else ARRAYS
+        self.wrap = wrap
+        self.create = create
+        self.retain = retain
+        self.pending: dict[Node, list[Any]] = {}
+        self.captured: dict[Any, Any] = {}
+        self.wanted = None if inputs is None else {_edge_key(t): t for t in inputs}
+        self.inputs = inputs
+
+    def run(self, roots: Sequence[Tensor], grads: Sequence[Any]) -> list[Any]:
+        for root, grad in zip(roots, grads, strict=True):
+            self.send(root._edge(), self._as_root(grad))
+        order = self._order(roots)
+        for node in order:
+            waiting = self.pending.pop(node, None)
+            if waiting is not None:
+                self._visit(node, waiting)
+                del waiting
+        if self.inputs is None:
+            return []
+        return [self.captured.get(_edge_key(t)) for t in self.inputs]
+
+    def _order(self, roots: Sequence[Tensor]) -> list[Node]:
+        """Nodes reachable from the roots (and, if inputs are wanted, leading to them), newest first."""
+        seen: set[Node] = set()
+        stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            for edge in node.edges:
+                if type(edge) is tuple and edge[0] not in seen:
+                    stack.append(edge[0])
+        order = sorted(seen, key=_by_sequence, reverse=True)
+        return order if self.wanted is None else self._needed(order)
+
+    def _needed(self, order: list[Node]) -> list[Node]:
+        assert self.wanted is not None
+        useful: set[Any] = set()
+        for node in reversed(order):
+            if any(self._leads(edge, useful) for edge in node.edges) or any(
+                (node, k) in self.wanted for k in range(node.outputs_count)
+            ):
+                useful.add(node)
+        return [node for node in order if node in useful]
+
+    def _leads(self, edge: Any, useful: set[Any]) -> bool:
+        assert self.wanted is not None
+        if edge is None:
+            return False
+        if type(edge) is tuple:
+            return edge[0] in useful or edge in self.wanted
+        return id(edge) in self.wanted
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
+        if node.watchers is not None:
+            for number, hooks in node.watchers.items():
+                if waiting[number] is not None:
+                    waiting[number] = self._run_hooks(hooks, waiting[number])
+        if self.wanted is not None:
+            for number, grad in enumerate(waiting):
+                if (node, number) in self.wanted:
+                    self.captured[(node, number)] = grad
+        results = node.gradients(self.F, waiting, self.wrap)
+        if node.hooks is not None:
+            results = self._run_node_hooks(node.hooks, results, waiting)
+        if not self.retain:
+            node.release()
+        edges = node.edges
+        while results:
+            grad = results.pop()
+            edge = edges[len(results)]
+            if grad is not None and edge is not None:
+                self.send(edge, grad)
+
+    def send(self, edge: Any, grad: Any) -> None:
+        """Hand `grad` to the node or leaf at `edge`."""
+        if type(edge) is not tuple:
+            self._arrive(edge, grad)
+            return
+        node, number = edge
+        waiting = self.pending.get(node)
+        if waiting is None:
+            waiting = self.pending[node] = [None] * node.outputs_count
+        before = waiting[number]
+        waiting[number] = grad if before is None else self.F.add(before, grad)
+
+    def _arrive(self, leaf: Tensor, grad: Any) -> None:
+        if self.wanted is not None:
+            key = id(leaf)
+            if key in self.wanted:
+                before = self.captured.get(key)
+                self.captured[key] = grad if before is None else self.F.add(before, grad)
+            return
+        if leaf._hooks:
+            grad = self._run_hooks(leaf._hooks, grad)
+        if self.wrap:
+            leaf._accumulate_tensor(grad, self.create)
+            return
+        # The array may become the leaf's .grad only if nothing else can see it: this frame's
+        # `grad`, the caller's, and getrefcount's own argument make three.
+        shared = sys.getrefcount(grad) > 3 or not grad.flags.owndata
+        leaf._accumulate_array(grad, shared)
+
+    def _as_root(self, grad: Any) -> Any:
+        if isinstance(grad, np.ndarray):
+            return _tensor_type()._of(grad) if self.wrap else grad
+        return grad if self.wrap else grad._array
+
+    def _as_tensor(self, grad: Any) -> Any:
+        return grad if self.wrap or grad is None else _tensor_type()._of(np.asarray(grad))
+
+    def _as_given(self, value: Any) -> Any:
+        return value if self.wrap or value is None else value._array
+
+    def _run_hooks(self, hooks: Sequence[Callable[..., Any]], grad: Any) -> Any:
+        value = self._as_tensor(grad)
+        for hook in tuple(hooks):
+            result = hook(value)
+            value = value if result is None else result
+        return self._as_given(value)
+
+    def _run_node_hooks(
+        self, hooks: Sequence[Callable[..., Any]], results: list[Any], waiting: list[Any]
+    ) -> list[Any]:
+        outputs = tuple(map(self._as_tensor, waiting))
+        for hook in tuple(hooks):
+            replaced = hook(tuple(map(self._as_tensor, results)), outputs)
+            if replaced is not None:
+                results = list(map(self._as_given, replaced))
+        return results
+
+
+def _by_sequence(node: Node) -> int:
+    return node.sequence
+
+
+def _edge_key(tensor: Tensor) -> Any:
+    edge = tensor._edge()
+    return edge if type(edge) is tuple else id(tensor)

@@ -1,0 +1,1 @@
+"""The graph: what is computed, not how."""

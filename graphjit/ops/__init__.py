@@ -1,0 +1,15 @@
+"""The vocabulary: every op, declared once, with all that anyone needs to know of it."""
+
+from . import (  # noqa: F401
+    contract,
+    convolution,
+    creation,
+    composite,
+    indexing,
+    pointwise,
+    random,
+    reduce,
+    shape,
+)
+from .core import OPS as OPS
+from .core import Op as Op
