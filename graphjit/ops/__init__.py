@@ -1,15 +1,8 @@
 """The vocabulary: every op, declared once, with all that anyone needs to know of it."""
 
 from . import (  # noqa: F401
-    contract,
-    convolution,
-    creation,
-    composite,
-    indexing,
+    elementary,
     pointwise,
-    random,
-    reduce,
-    shape,
 )
 from .core import OPS as OPS
 from .core import Op as Op

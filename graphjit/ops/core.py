@@ -189,7 +189,7 @@ def type_name(dtype: DType) -> str:
 def scalar_type(dtype: DType) -> str:
     """What PyTorch's matrix products call a dtype in messages: float, double, long int ..."""
     names = {"uint8": "unsigned char", "int8": "signed char", "int16": "short", "int32": "int",
-             "int64": "int64_t", "float16": "c10::Half", "float32": "float", "float64": "double",
+             "int64": "long int", "float16": "c10::Half", "float32": "float", "float64": "double",
              "bool": "bool", "complex64": "c10::complex<float>",
              "complex128": "c10::complex<double>"}  # fmt: skip
     return names[dtype.name]

@@ -1,0 +1,155 @@
+"""Pointwise ops of one operand: signs, rounding, roots, exponentials, trigonometry, erf, relu."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import DType
+from . import scalar as s
+from .core import as_array, pointwise, ufunc
+from .erf import erf_array
+from .pointwise import MASK_SIZE, eval_where
+
+
+def _no_bool_negation(dtype: DType) -> None:
+    if dtype is dtypes.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+
+
+def _flat(F: Any, g: Any) -> Any:
+    """The gradient of a step function."""
+    return F.zeros_like(g)
+
+
+def _square(F: Any, x: Any) -> Any:
+    return F.mul(x, x)
+
+
+def _eval_sign(xp: Any, x: Any) -> Any:
+    result = xp.sign(x)
+    if x.dtype.kind == "f":
+        return xp.where(xp.isnan(x), x.dtype.type(0), result)
+    return as_array(xp, result)
+
+
+neg = pointwise(
+    "neg", "negative", "neg", check=_no_bool_negation, vjps=lambda F, g: F.neg(g)
+)
+abs = pointwise(
+    "abs", "absolute", "abs", saves=("in0",), vjps=lambda F, g, x: F.mul(g, F.sign(x))
+)
+sign = pointwise("sign", _eval_sign, "sign", vjps=_flat)
+floor = pointwise("floor", "floor", "floor", vjps=_flat)
+ceil = pointwise("ceil", "ceil", "ceil", vjps=_flat)
+round = pointwise(
+    "round",
+    lambda xp, x: as_array(xp, xp.rint(x)) if x.dtype.kind == "f" else x.copy(),
+    "round",
+    vjps=_flat,
+)
+trunc = pointwise("trunc", "trunc", "trunc", vjps=_flat)
+
+
+def _floating(name: str, eval: Any, saves: str, vjp: Any) -> Any:
+    """An op on floating-point numbers that has a scalar instruction of the same name."""
+    return pointwise(name, eval, name, promotion="float", saves=(saves,), vjps=vjp)
+
+
+sqrt = _floating("sqrt", "sqrt", "out0", lambda F, g, out: F.div(g, F.mul(out, 2)))
+rsqrt = _floating(
+    "rsqrt",
+    lambda xp, x: as_array(xp, xp.reciprocal(xp.sqrt(x))),
+    "out0",
+    lambda F, g, out: F.mul(F.mul(g, -0.5), F.mul(out, _square(F, out))),
+)
+reciprocal = _floating(
+    "reciprocal", "reciprocal", "out0", lambda F, g, out: F.neg(F.mul(g, _square(F, out)))
+)
+exp = _floating("exp", "exp", "out0", lambda F, g, out: F.mul(g, out))
+exp2 = _floating(
+    "exp2", "exp2", "out0", lambda F, g, out: F.mul(g, F.mul(out, math.log(2)))
+)
+expm1 = _floating("expm1", "expm1", "out0", lambda F, g, out: F.mul(g, F.add(out, 1)))
+log = _floating("log", "log", "in0", lambda F, g, x: F.div(g, x))
+log2 = _floating("log2", "log2", "in0", lambda F, g, x: F.div(g, F.mul(x, math.log(2))))
+log10 = _floating("log10", "log10", "in0", lambda F, g, x: F.div(g, F.mul(x, math.log(10))))
+log1p = _floating("log1p", "log1p", "in0", lambda F, g, x: F.div(g, F.add(x, 1)))
+sin = _floating("sin", "sin", "in0", lambda F, g, x: F.mul(g, F.cos(x)))
+cos = _floating("cos", "cos", "in0", lambda F, g, x: F.neg(F.mul(g, F.sin(x))))
+tan = _floating("tan", "tan", "out0", lambda F, g, out: F.mul(g, F.add(_square(F, out), 1)))
+asin = _floating(
+    "asin", "arcsin", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.sub(1, _square(F, x))))
+)
+acos = _floating(
+    "acos", "arccos", "in0", lambda F, g, x: F.neg(F.mul(g, F.rsqrt(F.sub(1, _square(F, x)))))
+)
+atan = _floating("atan", "arctan", "in0", lambda F, g, x: F.div(g, F.add(_square(F, x), 1)))
+sinh = _floating("sinh", "sinh", "in0", lambda F, g, x: F.mul(g, F.cosh(x)))
+cosh = _floating("cosh", "cosh", "in0", lambda F, g, x: F.mul(g, F.sinh(x)))
+tanh = _floating("tanh", "tanh", "out0", lambda F, g, out: F.mul(g, F.sub(1, _square(F, out))))
+asinh = _floating(
+    "asinh", "arcsinh", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.add(_square(F, x), 1)))
+)
+acosh = _floating(
+    "acosh", "arccosh", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.sub(_square(F, x), 1)))
+)
+atanh = _floating("atanh", "arctanh", "in0", lambda F, g, x: F.div(g, F.sub(1, _square(F, x))))
+
+
+def _eval_sigmoid(xp: Any, x: Any) -> Any:
+    result = xp.exp(xp.negative(x))
+    if result.ndim == 0:
+        return as_array(xp, 1 / (1 + result))
+    result += 1
+    return xp.reciprocal(result, out=result)
+
+
+sigmoid = _floating(
+    "sigmoid", _eval_sigmoid, "out0", lambda F, g, out: F.mul(g, F.mul(F.sub(1, out), out))
+)
+erf = _floating(
+    "erf",
+    erf_array,
+    "in0",
+    lambda F, g, x: F.mul(g, F.mul(F.exp(F.neg(_square(F, x))), 2 / math.sqrt(math.pi))),
+)
+
+_ZEROS = {np.dtype(t): np.zeros((), t) for t in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")}
+
+
+def _eval_relu(xp: Any, x: Any) -> Any:
+    if xp is not np:
+        return xp.maximum(x, 0)
+    return as_array(np, np.maximum(x, _ZEROS[x.dtype]))
+
+
+def _eval_threshold_backward(xp: Any, g: Any, out: Any) -> Any:
+    if xp is not np or g.size >= MASK_SIZE:
+        return eval_where(xp, xp.greater(out, 0), g, 0)
+    zero = _ZEROS[g.dtype]
+    return np.where(np.greater(out, zero), g, zero)
+
+
+relu = pointwise(
+    "relu",
+    _eval_relu,
+    lambda x: s.call("max", x, 0),
+    saves=("out0",),
+    idempotent=True,
+    vjps=lambda F, g, out: F.relu_backward(g, out),
+)
+relu_backward = pointwise(
+    "relu_backward",
+    _eval_threshold_backward,
+    lambda g, out: s.select(s.call("gt", out, 0), g, 0),
+    saves=("in1",),
+    vjps=(lambda F, g, out: F.relu_backward(g, out), lambda F, g, out: F.zeros_like(g)),
+    grad_name="ThresholdBackward",
+)
