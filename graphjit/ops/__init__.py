@@ -1,8 +1,13 @@
 """The vocabulary: every op, declared once, with all that anyone needs to know of it."""
 
 from . import (  # noqa: F401
+    contract,
+    creation,
     elementary,
+    joining,
     pointwise,
+    reduce,
+    shape,
 )
 from .core import OPS as OPS
 from .core import Op as Op

@@ -274,10 +274,10 @@ def reduction(
     def named(xp: Any, x: Any, dims: tuple[int, ...]) -> Any:
         return getattr(xp, str(eval))(x, axis=dims, keepdims=True)
 
+    fields.setdefault("infer", infer)
     return declare(
         name,
         "reduce",
-        infer=infer,
         eval=named if isinstance(eval, str) else eval,
         combine=combine,
         identity=identity,

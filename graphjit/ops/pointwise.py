@@ -15,7 +15,7 @@ from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Spec
 from . import scalar as s
-from .core import as_array, declare, pointwise, type_name, ufunc
+from .core import as_array, pointwise, type_name, ufunc
 
 _Number = (int, float)
 
@@ -100,11 +100,14 @@ fmod = pointwise(
 
 
 def _eval_pow(xp: Any, x: Any, y: Any) -> Any:
-    if isinstance(y, _Number) and not isinstance(x, _Number):
+    if isinstance(x, _Number):
+        return as_array(xp, xp.power(x, y))
+    if isinstance(y, _Number):
         return _power_of_number(xp, x, y)
-    dtype = y.dtype if isinstance(x, _Number) else x.dtype
-    if dtype.kind in "iu" and not isinstance(x, _Number):
+    if x.dtype.kind in "iu":
         return _integer_power(xp, x, y)
+    if xp is np and y.ndim == 0 and x.ndim:
+        return _power_of_number(np, x, y.item())
     return as_array(xp, xp.power(x, y))
 
 
@@ -323,19 +326,6 @@ cast = pointwise(
 )
 clone = pointwise(
     "clone", lambda xp, x: x.copy(), lambda x: x, promotion="none", vjps=lambda F, g: g
-)
-
-
-def _eval_zeros_like(xp: Any, x: Any) -> Any:
-    return xp.zeros(x.shape, x.dtype)
-
-
-zeros_like = declare(
-    "zeros_like",
-    "composite",
-    infer=lambda spec: (spec,),
-    eval=_eval_zeros_like,
-    decompose=lambda F, x: F.new_full(x, shape=x.shape, value=0),
 )
 isnan = pointwise("isnan", "isnan", "isnan", promotion="compare")
 isinf = pointwise("isinf", "isinf", "isinf", promotion="compare")

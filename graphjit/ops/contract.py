@@ -1,0 +1,238 @@
+"""Matrix products. `matmul` is the primitive; the others carry PyTorch's names and decompose to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+from ..dtypes import DType
+from ..ir.graph import Spec
+from .core import broadcast_shapes, declare, scalar_type, type_name
+
+
+def check_product(a: tuple[int, ...], b: tuple[int, ...], x: DType, y: DType) -> None:
+    """RuntimeError, in PyTorch's words, unless matrices of these shapes and dtypes multiply."""
+    if a[1] != b[0]:
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"
+        )
+    if x is not y:
+        raise RuntimeError(
+            "expected m1 and m2 to have the same dtype, but got: "
+            f"{scalar_type(x)} != {scalar_type(y)}"
+        )
+
+
+def _infer_mm(a: Spec, b: Spec) -> tuple[Spec, ...]:
+    for name, spec in (("self", a), ("mat2", b)):
+        if len(spec.shape) != 2:
+            raise RuntimeError(f"{name} must be a matrix")
+    check_product(a.shape, b.shape, a.dtype, b.dtype)
+    return (a.with_shape((a.shape[0], b.shape[1])),)
+
+
+def _mixed() -> Exception:
+    """What `eval` raises for operands that NumPy would take; `infer` then finds the words."""
+    return TypeError("operands do not match")
+
+
+def _eval_mm(xp: Any, a: Any, b: Any) -> Any:
+    if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
+        raise _mixed()
+    return a.dot(b)
+
+
+mm = declare(
+    "mm",
+    "composite",
+    infer=_infer_mm,
+    eval=_eval_mm,
+    decompose=lambda F, a, b: F.matmul(a, b),
+    saves=("in0", "in1"),
+    vjps=(
+        lambda F, g, a, b: F.mm(g, F.t(b)),
+        lambda F, g, a, b: F.mm(F.t(a), g),
+    ),
+)
+
+
+def _infer_bmm(a: Spec, b: Spec) -> tuple[Spec, ...]:
+    for name, spec in (("batch1", a), ("batch2", b)):
+        if len(spec.shape) != 3:
+            raise RuntimeError(f"{name} must be a 3D tensor")
+    expected = [a.shape[0], a.shape[2]]
+    if expected != list(b.shape[:2]):
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: {expected} "
+            f"but got: {list(b.shape[:2])}."
+        )
+    if a.dtype is not b.dtype:
+        raise RuntimeError(
+            f"expected scalar type {type_name(a.dtype)} but found {type_name(b.dtype)}"
+        )
+    return (a.with_shape((*a.shape[:2], b.shape[2])),)
+
+
+def _eval_bmm(xp: Any, a: Any, b: Any) -> Any:
+    if a.ndim != 3 or b.ndim != 3 or a.dtype != b.dtype or len(a) != len(b):
+        raise _mixed()
+    return xp.matmul(a, b)
+
+
+bmm = declare(
+    "bmm",
+    "composite",
+    infer=_infer_bmm,
+    eval=_eval_bmm,
+    decompose=lambda F, a, b: F.matmul(a, b),
+    saves=("in0", "in1"),
+    vjps=(
+        lambda F, g, a, b: F.bmm(g, F.transpose(b, dim0=1, dim1=2)),
+        lambda F, g, a, b: F.bmm(F.transpose(a, dim0=1, dim1=2), g),
+    ),
+)
+
+
+def _infer_matmul(a: Spec, b: Spec) -> tuple[Spec, ...]:
+    if not a.shape or not b.shape:
+        raise RuntimeError(
+            "both arguments to matmul need to be at least 1D, but they are "
+            f"{len(a.shape)}D and {len(b.shape)}D"
+        )
+    if len(a.shape) < 2 or len(b.shape) < 2:
+        raise RuntimeError("matmul: operands must have two dimensions or more")
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if len(a.shape) > 2 and len(b.shape) > 2 and a.shape[-1] != b.shape[-2]:
+        size = Spec(batch, a.dtype).size
+        raise RuntimeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"{[size, a.shape[-1]]} but got: {[size, b.shape[-2]]}."
+        )
+    rows = a.size // a.shape[-1] if a.shape[-1] and len(b.shape) == 2 else a.shape[-2]
+    check_product((rows, a.shape[-1]), b.shape[-2:], a.dtype, b.dtype)
+    return (a.with_shape((*batch, a.shape[-2], b.shape[-1])),)
+
+
+def _eval_matmul(xp: Any, a: Any, b: Any) -> Any:
+    if a.ndim < 2 or b.ndim < 2 or a.dtype != b.dtype:
+        raise _mixed()
+    if b.ndim == 2:
+        if a.ndim == 2:
+            return a.dot(b)
+        if a.flags.c_contiguous:
+            return a.reshape(-1, a.shape[-1]).dot(b).reshape(*a.shape[:-1], b.shape[1])
+    return xp.matmul(a, b)
+
+
+def _swap_last(F: Any, x: Any) -> Any:
+    last = len(x.shape) - 1
+    return F.transpose(x, dim0=last - 1, dim1=last)
+
+
+def _matmul_grad_left(F: Any, g: Any, a: Any, b: Any) -> Any:
+    return F.sum_to(F.matmul(g, _swap_last(F, b)), shape=a.shape)
+
+
+def _matmul_grad_right(F: Any, g: Any, a: Any, b: Any) -> Any:
+    """The sum over broadcast batches is part of the product where `b` is a single matrix."""
+    if len(b.shape) == 2 and len(a.shape) > 2 and a.shape[:-2] == g.shape[:-2]:
+        left = F.reshape(a, shape=(_rows(a), a.shape[-1]))
+        return F.mm(F.t(left), F.reshape(g, shape=(_rows(g), g.shape[-1])))
+    return F.sum_to(F.matmul(_swap_last(F, a), g), shape=b.shape)
+
+
+def _rows(x: Any) -> int:
+    rows = 1
+    for extent in x.shape[:-1]:
+        rows *= extent
+    return rows
+
+
+matmul = declare(
+    "matmul",
+    "contract",
+    infer=_infer_matmul,
+    eval=_eval_matmul,
+    saves=("in0", "in1"),
+    vjps=(_matmul_grad_left, _matmul_grad_right),
+    grad_name="UnsafeView",
+)
+
+
+def _infer_mv(a: Spec, x: Spec) -> tuple[Spec, ...]:
+    if len(a.shape) != 2 or len(x.shape) != 1:
+        raise RuntimeError(
+            f"vector + matrix @ vector expected, got 1, {len(a.shape)}, {len(x.shape)}"
+        )
+    if a.shape[1] != x.shape[0]:
+        raise RuntimeError(
+            f"size mismatch, got input ({a.shape[0]}), mat ({a.shape[0]}x{a.shape[1]}), "
+            f"vec ({x.shape[0]})"
+        )
+    if a.dtype is not x.dtype:
+        names = [type_name(d) for d in (x.dtype, a.dtype, x.dtype)]
+        raise RuntimeError(
+            "addmv input tensors must have the same dtype, but got "
+            f"{names[0]}, {names[1]}, and {names[2]}"
+        )
+    return (a.with_shape(a.shape[:1]),)
+
+
+def _eval_mv(xp: Any, a: Any, x: Any) -> Any:
+    if a.ndim != 2 or x.ndim != 1 or a.dtype != x.dtype:
+        raise _mixed()
+    return a.dot(x)
+
+
+def _column(F: Any, x: Any) -> Any:
+    return F.unsqueeze(x, dim=1)
+
+
+mv = declare(
+    "mv",
+    "composite",
+    infer=_infer_mv,
+    eval=_eval_mv,
+    decompose=lambda F, a, x: F.reshape(F.matmul(a, _column(F, x)), shape=a.shape[:1]),
+    saves=("in0", "in1"),
+    vjps=(
+        lambda F, g, a, x: F.mul(_column(F, g), F.unsqueeze(x, dim=0)),
+        lambda F, g, a, x: F.mv(F.t(a), g),
+    ),
+)
+
+
+def _infer_dot(x: Spec, y: Spec) -> tuple[Spec, ...]:
+    if len(x.shape) != 1 or len(y.shape) != 1:
+        raise RuntimeError(
+            f"1D tensors expected, but got {len(x.shape)}D and {len(y.shape)}D tensors"
+        )
+    if x.dtype is not y.dtype:
+        raise RuntimeError(
+            "dot : expected both vectors to have same dtype, but found "
+            f"{type_name(x.dtype)} and {type_name(y.dtype)}"
+        )
+    if x.shape != y.shape:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{x.shape[0]}] and src [{y.shape[0]}] to "
+            f"have the same number of elements, but got {x.shape[0]} and {y.shape[0]} elements "
+            "respectively"
+        )
+    return (x.with_shape(()),)
+
+
+def _eval_dot(xp: Any, x: Any, y: Any) -> Any:
+    if x.ndim != 1 or y.ndim != 1 or x.dtype != y.dtype:
+        raise _mixed()
+    return xp.asarray(x.dot(y))
+
+
+dot = declare(
+    "dot",
+    "composite",
+    infer=_infer_dot,
+    eval=_eval_dot,
+    decompose=lambda F, x, y: F.reshape(F.sum(F.mul(x, y), dims=(0,)), shape=()),
+    saves=("in0", "in1"),
+    vjps=(lambda F, g, x, y: F.mul(g, y), lambda F, g, x, y: F.mul(g, x)),
+)

@@ -1,0 +1,125 @@
+"""Ops that make a tensor from attributes: constants, filled tensors, positions along a dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import dtypes
+from ..dtypes import DType
+from ..ir.graph import Shape, Spec
+from . import scalar as s
+from .core import declare, device_of, dtype_of, pointwise
+
+constant = pointwise(
+    "constant",
+    lambda xp, value, dtype, device="cpu": xp.asarray(value, dtype.numpy),
+    lambda value, dtype, device="cpu": s.const(value, dtype),
+    promotion="none",
+    infer=lambda value, dtype, device="cpu": (Spec((), dtype, device),),
+)
+
+
+def _eval_full(xp: Any, shape: Shape, value: Any, dtype: DType, device: str = "cpu") -> Any:
+    if value == 0:
+        return xp.zeros(shape, dtype.numpy)
+    return xp.full(shape, value, dtype.numpy)
+
+
+full = pointwise(
+    "full",
+    _eval_full,
+    lambda shape, value, dtype, device="cpu": s.const(value, dtype),
+    promotion="none",
+    infer=lambda shape, value, dtype, device="cpu": (Spec(tuple(shape), dtype, device),),
+)
+
+
+def _eval_iota(xp: Any, shape: Shape, dim: int, dtype: DType, device: str = "cpu") -> Any:
+    positions = xp.arange(shape[dim], dtype=dtype.numpy)
+    column = positions.reshape((-1,) + (1,) * (len(shape) - dim - 1))
+    return column if column.shape == shape else xp.broadcast_to(column, shape).copy()
+
+
+iota = pointwise(
+    "iota",
+    _eval_iota,
+    lambda shape, dim, dtype, device="cpu": s.cast(s.index(dim), dtype),
+    promotion="none",
+    infer=lambda shape, dim, dtype, device="cpu": (Spec(tuple(shape), dtype, device),),
+)
+
+
+def _eval_new_full(xp: Any, x: Any, shape: Shape, value: Any) -> Any:
+    return xp.zeros(shape, x.dtype) if value == 0 else xp.full(shape, value, x.dtype)
+
+
+new_full = declare(
+    "new_full",
+    "composite",
+    infer=lambda spec, shape, value: (spec.with_shape(shape),),
+    eval=_eval_new_full,
+    decompose=lambda F, x, shape, value: F.full(
+        shape=shape, value=value, dtype=dtype_of(x), device=device_of(x)
+    ),
+)
+
+
+def _eval_zeros_like(xp: Any, x: Any) -> Any:
+    return xp.zeros(x.shape, x.dtype)
+
+
+zeros_like = declare(
+    "zeros_like",
+    "composite",
+    infer=lambda spec: (spec,),
+    eval=_eval_zeros_like,
+    decompose=lambda F, x: F.new_full(x, shape=x.shape, value=0),
+)
+
+
+def _eval_arange_like(xp: Any, x: Any, shape: Shape, dim: int) -> Any:
+    positions = xp.arange(shape[dim]).reshape((-1,) + (1,) * (len(shape) - dim - 1))
+    return positions if positions.shape == shape else xp.broadcast_to(positions, shape)
+
+
+#: Positions along `dim` (int64), on the device of `x`, whose elements are not looked at.
+arange_like = declare(
+    "arange_like",
+    "composite",
+    infer=lambda spec, shape, dim: (Spec(tuple(shape), dtypes.int64, spec.device),),
+    eval=_eval_arange_like,
+    decompose=lambda F, x, shape, dim: F.iota(
+        shape=shape, dim=dim, dtype=dtypes.int64, device=device_of(x)
+    ),
+)
+
+
+def _infer_triangle(name: str, spec: Spec) -> tuple[Spec, ...]:
+    if len(spec.shape) < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    return (spec,)
+
+
+def _triangle(name: str, keep: str) -> Any:
+    def eval(xp: Any, x: Any, diagonal: int) -> Any:
+        if x.ndim < 2:
+            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+        return getattr(xp, name)(x, diagonal)
+
+    def decompose(F: Any, x: Any, diagonal: int) -> Any:
+        rows = F.arange_like(x, shape=x.shape[-2:], dim=0)
+        columns = F.arange_like(x, shape=x.shape[-2:], dim=1)
+        return F.where(getattr(F, keep)(F.sub(columns, rows), diagonal), x, 0)
+
+    return declare(
+        name,
+        "composite",
+        infer=lambda spec, diagonal: _infer_triangle(name, spec),
+        eval=eval,
+        decompose=decompose,
+        vjps=lambda F, g, diagonal: getattr(F, name)(g, diagonal=diagonal),
+    )
+
+
+tril = _triangle("tril", "le")
+triu = _triangle("triu", "ge")
