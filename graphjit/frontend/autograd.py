@@ -179,10 +179,6 @@ class FunctionNode(Node):
 
     __slots__ = ("context", "function", "outputs")
 
-    @property
-    def outputs_count(self) -> int:
-        return len(self.outputs)
-
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         context = self.context
         if self.saved is None:
@@ -228,7 +224,8 @@ class Function:
         if not (MODE.grad and any(needs)):
             return results
         outputs = _sequence(results)
-        node = _function_node(cls)(tuple(_edge(a) for a in args), (), (), {}, None)
+        edges = tuple(_edge(a) for a in args)
+        node = _function_node(cls)(edges, (), (), {}, None, len(outputs))
         node.context = context
         node.function = cls
         node.outputs = [(out._array.shape, out._array.dtype) for out in outputs]

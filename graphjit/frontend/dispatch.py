@@ -48,7 +48,7 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     if op.kind == "view":
         for out in outputs:
             out._mark_view(inputs[0], op, attrs)
-    if MODE.grad and op.vjps:
+    if MODE.grad and (op.vjps or op.joint_vjp is not None):
         _attach(op, inputs, outputs, attrs)
     recorder = MODE.recorder
     if recorder is not None:
@@ -70,15 +70,12 @@ def _tensor_type() -> Any:
 def _attach(op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
     """Put a node on the tape if a differentiable input requires grad."""
     tensor = _tensor_type()
-    edges = []
-    needed = False
-    for x, vjp in zip(inputs, op.vjps):
-        if vjp is not None and isinstance(x, tensor) and x._requires_grad:
-            edges.append(x._edge())
-            needed = True
-        else:
-            edges.append(None)
-    if not needed:
+    differentiable = op.vjps if op.joint_vjp is None else inputs
+    edges = tuple(
+        x._edge() if vjp is not None and isinstance(x, tensor) and x._requires_grad else None
+        for x, vjp in zip(inputs, differentiable)
+    )
+    if not any(edge is not None for edge in edges):
         return
     floating = [out for out in outputs if out._array.dtype.kind in "fc"]
     if not floating:
@@ -90,7 +87,7 @@ def _attach(op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: d
         shape = outputs[0]._array.shape
         if any(x.shape != shape for x in inputs if isinstance(x, tensor)):
             shapes = tuple(x.shape if isinstance(x, tensor) else () for x in inputs)
-    node = cls(tuple(edges), saved, versions, attrs, shapes)
+    node = cls(edges, saved, versions, attrs, shapes, len(outputs))
     for number, out in enumerate(outputs):
         if out._array.dtype.kind in "fc":
             out._requires_grad = True
@@ -113,6 +110,9 @@ def _save(
             out = outputs[position]
             saved.append(out._array)
             versions.append((out._array, out._version, out._version[0]))
+            continue
+        if kind == "shapes":
+            saved.append(tuple(np.shape(getattr(x, "_array", x)) for x in inputs))
             continue
         if position >= len(inputs):
             saved.append(None)

@@ -17,3 +17,6 @@ class Versions:
 
 
 VERSIONS = Versions()
+
+#: classes whose attribute reads are noted while recording; `nn` adds its Module
+GUARDED: list[type] = []

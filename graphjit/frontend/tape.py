@@ -20,7 +20,8 @@ from .mode import MODE, grad_mode
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-_sequence = itertools.count()
+#: numbers the nodes of all tapes in the order in which their ops ran
+sequence = itertools.count()
 
 
 class Node:
@@ -31,7 +32,7 @@ class Node:
     """
 
     __slots__ = ("edges", "saved", "versions", "attrs", "shapes", "sequence", "hooks", "watchers",
-                 "__weakref__")
+                 "outputs_count", "__weakref__")
     op: Op
     #: for each entry of `saved`: ("in" | "out" | other, position)
     kinds: tuple[tuple[str, int], ...] = ()
@@ -43,13 +44,15 @@ class Node:
         versions: tuple[Any, ...],
         attrs: dict[str, Any],
         shapes: tuple[Any, ...] | None,
+        outputs_count: int = 1,
     ) -> None:
         self.edges = edges
         self.saved = saved
         self.versions = versions
         self.attrs = attrs
         self.shapes = shapes
-        self.sequence = next(_sequence)
+        self.outputs_count = outputs_count
+        self.sequence = next(sequence)
         self.hooks: list[Callable[..., Any]] | None = None
         self.watchers: dict[int, list[Callable[..., Any]]] | None = None
 
@@ -57,11 +60,6 @@ class Node:
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The nodes that gradients flow to, each with its output number."""
         return tuple(_as_function(edge) for edge in self.edges)
-
-    @property
-    def outputs_count(self) -> int:
-        """How many gradients arrive here."""
-        return self.op.n_outputs
 
     def name(self) -> str:
         """The class name, as printed in `grad_fn=<...>`."""
@@ -72,15 +70,19 @@ class Node:
         op = self.op
         saved = self._unpack(wrap)
         g = grads[0] if op.n_outputs == 1 else tuple(grads)
-        results: list[Any] = []
-        for i, (edge, vjp) in enumerate(zip(self.edges, op.vjps)):
-            if edge is None or vjp is None:
-                results.append(None)
-                continue
-            result = vjp(F, g, *saved, **self.attrs)
-            if self.shapes is not None and result is not None and result.shape != self.shapes[i]:
-                result = F.sum_to(result, shape=self.shapes[i])
-            results.append(result)
+        if op.joint_vjp is not None:
+            needs = tuple(edge is not None for edge in self.edges)
+            results = list(op.joint_vjp(F, needs, g, *saved, **self.attrs))
+        else:
+            results = [
+                None if edge is None or vjp is None else vjp(F, g, *saved, **self.attrs)
+                for edge, vjp in zip(self.edges, op.vjps)
+            ]
+        if self.shapes is not None:
+            results = [
+                g if g is None or g.shape == shape else F.sum_to(g, shape=shape)
+                for g, shape in zip(results, self.shapes, strict=True)
+            ]
         return results
 
     def _unpack(self, wrap: bool) -> list[Any]:
@@ -169,7 +171,7 @@ def node_type(op: Op) -> type[Node]:
 
 def _parse_saved(name: str) -> tuple[str, int]:
     word = name.rstrip("0123456789")
-    return word, int(name[len(word):])
+    return word, int(name[len(word):] or -1)
 
 
 def _tensor_type() -> Any:
@@ -270,6 +272,9 @@ class _Walk:
         return id(edge) in self.wanted
 
     def _visit(self, node: Node, waiting: list[Any]) -> None:
+        recorder = MODE.recorder
+        if recorder is not None and node.sequence < recorder.first_node:
+            recorder.refuse("backward goes through ops that ran before the traced function began")
         if node.watchers is not None:
             for number, hooks in node.watchers.items():
                 if waiting[number] is not None:

@@ -1,0 +1,390 @@
+"""The recorder: while a traced function runs eagerly, it writes down the graph of what ran.
+
+Storage is followed by array: every array seen is a root, or a view (a chain of view ops) of one. A
+write through a view becomes a new value of its root, so the graph stays pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import DType
+from ..errors import TraceRefused, user_location
+from ..ir.graph import Builder, Graph, Value
+from ..ops.core import OPS, Namespace, Op
+from .dispatch import scatter_views, spec_of
+from .tape import sequence as tape_sequence
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Chain = tuple[tuple[Op, dict[str, Any]], ...]
+
+
+class ScalarSource(Protocol):
+    """Something read at each call, as a Python number. Hashable: equal sources are one input."""
+
+    def read(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Argument:
+    """Input: the tensor at a position among the call's flattened arguments."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """Input: a tensor from outside that the function reached, the same at every call."""
+
+    tensor: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradOf:
+    """Input: the `.grad` that a captured tensor, or the argument at a position, has at first."""
+
+    owner: Tensor | int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """Input: a number read at each call, as a 0-d tensor."""
+
+    source: ScalarSource
+
+
+Source = Argument | Captured | GradOf | Scalar
+
+
+@dataclass(slots=True, eq=False)
+class Root:
+    """The storage behind an array: its value now, and where it came from if from outside."""
+
+    value: Value
+    array: np.ndarray
+    source: Source | None = None
+    initial: Value | None = None
+    version: int = 0
+
+    @property
+    def root(self) -> Root:
+        return self
+
+    @property
+    def chain(self) -> Chain:
+        return ()
+
+    @property
+    def written(self) -> bool:
+        return self.source is not None and self.value is not self.initial
+
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """A view of a root, with its value as of the root's `version`."""
+
+    root: Root
+    chain: Chain
+    array: np.ndarray
+    value: Value
+    version: int
+
+
+@dataclass(slots=True)
+class Draw:
+    """A number handed to a random op: the generator's seed, or its offset plus `delta`."""
+
+    generator: Any
+    delta: int | None
+
+    def read(self) -> float:
+        base: int = self.generator.seed_value if self.delta is None else self.generator.offset
+        return base + (self.delta or 0)
+
+    def __hash__(self) -> int:
+        return hash((id(self.generator), self.delta))
+
+
+@dataclass(slots=True)
+class Recording:
+    """What a finished recording hands to the compiler and to the replay."""
+
+    graph: Graph
+    sources: list[Source]
+    written: list[Source]
+    outputs: list[Any]
+    grads: list[tuple[Tensor | int, Value | None]]
+    draws: dict[int, tuple[Any, int]]
+    effects: list[Callable[[], None]]
+    predicates: dict[ScalarSource, bool]
+    grads_absent: list[Tensor | int]
+
+
+class Recorder:
+    """Records one call. `refusal` is the first reason why the recording cannot be replayed."""
+
+    def __init__(self, arguments: Iterable[Tensor]) -> None:
+        self.builder = Builder()
+        self.refusal: str | None = None
+        self.entries: dict[int, Root | Window] = {}
+        self.inputs: list[Root] = []
+        self.scalars: dict[Hashable, Tensor] = {}
+        self.predicates: dict[ScalarSource, bool] = {}
+        self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self.grads_absent: list[Tensor] = []
+        self.draws: dict[int, tuple[Any, int]] = {}
+        self.effects: list[Callable[[], None]] = []
+        self.namespace = Namespace(self._bind)
+        self.first_node = next(tape_sequence)
+        self.positions: dict[int, int] = {}
+        self.tapes: list[tuple[Tensor, Any]] = []
+        for position, tensor in enumerate(arguments):
+            self.positions[id(tensor)] = position
+            self.tapes.append((tensor, tensor._grad_fn))
+            if id(tensor._array) not in self.entries:
+                self._input(tensor._array, Argument(position))
+
+    def refuse(self, reason: str) -> None:
+        """The call goes on eagerly, and later ones stay eager; the first reason is kept."""
+        if self.refusal is None:
+            where = user_location()
+            self.refusal = f"{reason} ({where.describe()})" if where else reason
+
+    # --- values -----------------------------------------------------------------------------
+
+    def _input(self, array: np.ndarray, source: Source) -> Root:
+        value = Value(spec_of(array))
+        root = Root(value, array, source, value)
+        self.inputs.append(root)
+        self.entries[id(array)] = root
+        return root
+
+    def entry(self, tensor: Tensor) -> Root | Window:
+        """What is known of a tensor's array; a tensor never seen is captured from outside."""
+        found = self.entries.get(id(tensor._array))
+        if found is None:
+            self.tapes.append((tensor, tensor._grad_fn))
+            found = self._input(tensor._array, Captured(tensor))
+        return found
+
+    def read(self, tensor: Tensor) -> Value:
+        """The value that `tensor` has now."""
+        entry = self.entry(tensor)
+        if isinstance(entry, Window) and entry.version != entry.root.version:
+            value: Any = entry.root.value
+            for op, attrs in entry.chain:
+                value = self.builder.add(op, (value,), attrs, user_location())[0]
+            entry.value, entry.version = value, entry.root.version
+        return entry.value
+
+    def _operand(self, x: Any) -> Value:
+        if hasattr(x, "_array"):
+            return self.read(x)
+        scalar = np.asarray(x)
+        attrs = {"value": scalar.item(), "dtype": dtypes.from_numpy(scalar.dtype)}
+        return self.builder.add(OPS["constant"], (), attrs)[0]
+
+    # --- what dispatch tells ----------------------------------------------------------------
+
+    def record(
+        self, op: Op, inputs: Sequence[Any], outputs: Sequence[Tensor], attrs: dict[str, Any]
+    ) -> None:
+        """`op(*inputs, **attrs)` has run and given `outputs`."""
+        if self.refusal is not None:
+            return
+        try:
+            operands = [self._operand(x) for x in inputs]
+            values = self.builder.add(op, operands, attrs, user_location())
+        except Exception as error:
+            self.refuse(f"{op.name} cannot be recorded: {error}")
+            return
+        for tensor, value in zip(outputs, values, strict=True):
+            if value.spec != spec_of(tensor):
+                self.refuse(f"{op.name} gave {spec_of(tensor)} where {value.spec} was inferred")
+                return
+            self._output(op, inputs, tensor, value, attrs)
+
+    def _output(
+        self, op: Op, inputs: Sequence[Any], tensor: Tensor, value: Value, attrs: dict[str, Any]
+    ) -> None:
+        array = tensor._array
+        if tensor._view is None:
+            self.entries[id(array)] = Root(value, array)
+            return
+        parent = self.entry(inputs[0])
+        if id(array) in self.entries:
+            return
+        link = (tensor._view.chain[-1][0], tensor._view.chain[-1][1])
+        chain = (*parent.chain, link)
+        self.entries[id(array)] = Window(parent.root, chain, array, value, parent.root.version)
+
+    def write(self, target: Tensor, value: Tensor) -> None:
+        """`target`'s elements have been replaced by those of `value`."""
+        if self.refusal is not None:
+            return
+        entry, new = self.entry(target), self.read(value)
+        root = entry.root
+        if isinstance(entry, Window):
+            try:
+                root.value = scatter_views(root.value, entry.chain, new, self.namespace)
+            except Exception as error:
+                self.refuse(f"a write through a view cannot be recorded: {error}")
+                return
+        else:
+            root.value = new
+        root.version += 1
+        entry.value, entry.version = new, root.version
+
+    def _bind(self, op: Op) -> Callable[..., Any]:
+        def call(*values: Any, **attrs: Any) -> Any:
+            operands = [v if isinstance(v, Value) else self._operand(v) for v in values]
+            results = self.builder.add(op, operands, attrs, user_location())
+            return results[0] if op.n_outputs == 1 else results
+
+        return call
+
+    # --- numbers read at each call ------------------------------------------------------------
+
+    def scalar(self, source: ScalarSource, dtype: DType = dtypes.float64) -> Tensor:
+        """A 0-d tensor holding `source.read()`, read anew at each replay."""
+        known = self.scalars.get(source)
+        if known is None:
+            from .tensor import Tensor
+
+            known = Tensor._of(np.asarray(source.read(), dtype.numpy))
+            self._input(known._array, Scalar(source))
+            self.scalars[source] = known
+        return known
+
+    def guard_predicate(self, source: ScalarSource) -> bool:
+        """Whether `source` is nonzero; a replay holds only while that stays so."""
+        truth = bool(source.read())
+        self.predicates[source] = truth
+        return truth
+
+    def draw(self, generator: Any, n: int) -> tuple[Tensor, Tensor]:
+        """Seed and offset of a draw that moves the generator on by `n`, as 0-d int64 tensors."""
+        _, drawn = self.draws.get(id(generator), (generator, 0))
+        self.draws[id(generator)] = (generator, drawn + n)
+        base = generator.offset - drawn
+        seed = self.scalar(Draw(generator, None), dtypes.int64)
+        offset = self.scalar(Draw(generator, drawn), dtypes.int64)
+        offset._array[()] = base + drawn
+        generator.offset += n
+        return seed, offset
+
+    def effect(self, action: Callable[[], None]) -> None:
+        """Run Python code now, and again after each replay."""
+        self.effects.append(action)
+
+    # --- gradients held by tensors --------------------------------------------------------------
+
+    def read_grad(self, tensor: Tensor) -> Tensor | None:
+        """`tensor.grad` is being looked at."""
+        if id(tensor) not in self.grads:
+            grad = tensor._grad
+            self.grads[id(tensor)] = (tensor, grad)
+            if grad is None:
+                self.grads_absent.append(tensor)
+            elif id(grad._array) not in self.entries:
+                self._input(grad._array, GradOf(self._owner(tensor)))
+        return tensor._grad
+
+    def write_grad(self, tensor: Tensor) -> None:
+        """`tensor.grad` is about to be assigned."""
+        self.grads.setdefault(id(tensor), (tensor, tensor._grad))
+
+    def _owner(self, tensor: Tensor) -> Tensor | int:
+        return self.positions.get(id(tensor), tensor)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def finish(self, results: Sequence[Tensor]) -> Recording:
+        """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
+        grads = [
+            (self._owner(owner), None if owner._grad is None else self.read(owner._grad))
+            for owner, before in self.grads.values()
+            if owner._grad is not before
+        ]
+        outputs = [self._result(tensor) for tensor in results]
+        self._check_overlap()
+        if any(tensor._grad_fn is not before for tensor, before in self.tapes):
+            self.refuse("a tensor from outside was changed in place by an op that the tape follows")
+        if self.refusal is not None:
+            raise TraceRefused(self.refusal)
+        fresh = [out.value for out in outputs if isinstance(out, Fresh)]
+        values = tuple(fresh) + tuple(v for _, v in grads if v is not None)
+        written = [root for root in self.inputs if root.written]
+        graph = Graph(
+            tuple(root.initial for root in self.inputs if root.initial is not None),
+            tuple(self.builder.nodes),
+            values,
+            tuple((root.initial, root.value) for root in written if root.initial is not None),
+        )
+        return Recording(
+            graph,
+            [root.source for root in self.inputs if root.source is not None],
+            [root.source for root in written if root.source is not None],
+            outputs,
+            grads,
+            self.draws,
+            self.effects,
+            self.predicates,
+            [self._owner(tensor) for tensor in self.grads_absent],
+        )
+
+    def _result(self, tensor: Tensor) -> Any:
+        """How a returned tensor is made at each replay."""
+        entry = self.entry(tensor)
+        source = entry.root.source
+        if tensor._requires_grad and tensor._grad_fn is not None and not _released(tensor):
+            self.refuse("a result that requires grad leaves the traced function undifferentiated")
+        if source is not None:
+            return Existing(source, entry.chain, tensor)
+        return Fresh(self.read(tensor), tensor)
+
+    def _check_overlap(self) -> None:
+        """A written input must not share memory with another one."""
+        arrays = [root.array for root in self.inputs]
+        for root in self.inputs:
+            if root.written and any(
+                other is not root.array and np.may_share_memory(root.array, other)
+                for other in arrays
+            ):
+                self.refuse("a tensor written in the step shares memory with another one it uses")
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A returned tensor that the call computes; `like` is the one that the recording returned."""
+
+    value: Value
+    like: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A returned tensor that is an input, or a view of one."""
+
+    source: Source
+    chain: Chain
+    like: Tensor
+
+
+def _released(tensor: Tensor) -> bool:
+    """Whether the tape behind `tensor` has been used up by a backward."""
+    node = tensor._grad_fn
+    return node is not None and node.saved is None
+
+
+__all__ = [
+    "Argument", "Captured", "Existing", "Fresh", "GradOf", "Recorder", "Recording", "Scalar",
+    "ScalarSource", "Source",
+]

@@ -1,0 +1,215 @@
+"""`@graphjit.trace`: record a function once, compile it, replay it while nothing has changed.
+
+The only module that names all the stages: recorder, passes, code generation, runtime.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import warnings
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from .. import config
+from ..codegen.assemble import assemble
+from ..errors import TraceRefused
+from ..ir.graph import Graph
+from ..ir.interp import Interpreted
+from ..passes import pipeline
+from .guards import SCALARS, Reads, Same, _is_opaque, snapshot, watching
+from .mode import MODE
+from .pytree import flatten
+from .recorder import Recorder, Recording
+from .report import Attempt, Report
+from .state import GUARDED, VERSIONS
+from .tensor import Tensor
+from .variant import Variant, signature
+
+#: recordings in a row that change what they depend on (a module, an optimizer's state) before the
+#: function is left to run eagerly
+MAX_UNSETTLED = 4
+
+
+class Traced:
+    """A function that is recorded at its first call, compiled, and replayed at later ones.
+
+    Attributes:
+        __wrapped__: the function itself.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.variants: dict[Hashable, list[Variant]] = {}
+        self.count = 0
+        self.unsettled = 0
+        self.eager_reason: str | None = None
+        self.attempts: list[Attempt] = []
+        self.disabled = config.get_bool("DISABLE")
+        self.max_variants = config.get_int("MAX_VARIANTS")
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.disabled or MODE.recorder is not None or self.eager_reason is not None:
+            return self.function(*args, **kwargs)
+        tensors: list[Tensor] = []
+        try:
+            tree = flatten((args, kwargs), tensors, _static)
+            key = (tree, signature(tensors))
+            variants = self.variants.get(key, ())
+        except (TraceRefused, TypeError) as refusal:
+            self._stay_eager(f"an argument cannot be guarded: {refusal}")
+            return self.function(*args, **kwargs)
+        for variant in variants:
+            if variant.holds(tensors):
+                done, result = variant.replay(tensors)
+                return result if done else self.function(*args, **kwargs)
+        return self._record(key, tensors, args, kwargs)
+
+    # --- recording ------------------------------------------------------------------------------
+
+    def _record(self, key: Hashable, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Run the function eagerly while recording it; compile what was recorded."""
+        if self.count >= self.max_variants:
+            self._stay_eager(f"more than {self.max_variants} variants (GRAPHJIT_MAX_VARIANTS)")
+            return self.function(*args, **kwargs)
+        recorder, reads = Recorder(tensors), Reads()
+        structure = VERSIONS.structure
+        start = time.perf_counter()
+        MODE.recorder = recorder
+        try:
+            with watching(GUARDED, reads):
+                reads.function(self.function)
+                result = self.function(*args, **kwargs)
+        finally:
+            MODE.recorder = None
+        attempt = Attempt(key, time.perf_counter() - start)
+        self.attempts.append(attempt)
+        try:
+            leaves: list[Tensor] = []
+            tree = flatten(result, leaves, functools.partial(_returned, recorder))
+            if reads.refusal is not None:
+                recorder.refuse(reads.refusal)
+            recording = recorder.finish(leaves)
+        except TraceRefused as refusal:
+            attempt.reason = str(refusal)
+            self._stay_eager(str(refusal))
+            return result
+        if VERSIONS.structure != structure:
+            self._unsettled(attempt)
+            return result
+        self._compile(key, tensors, recording, reads, tree, attempt)
+        return result
+
+    def _unsettled(self, attempt: Attempt) -> None:
+        """The call itself changed a module or an optimizer's state: the next call is recorded."""
+        attempt.reason = "the call changed the structure of a module or an optimizer"
+        self.unsettled += 1
+        if self.unsettled >= MAX_UNSETTLED:
+            self._stay_eager("every call changes the structure of a module or an optimizer")
+
+    def _compile(
+        self,
+        key: Hashable,
+        tensors: list[Tensor],
+        recording: Recording,
+        reads: Reads,
+        tree: Any,
+        attempt: Attempt,
+    ) -> None:
+        start = time.perf_counter()
+        try:
+            graph = pipeline.run(recording.graph, attempt.stages)
+            executable = backend(graph)
+        except Exception as error:
+            if config.get_bool("STRICT"):
+                raise
+            self._stay_eager(f"it could not be compiled: {type(error).__name__}: {error}")
+            return
+        attempt.compile_seconds = time.perf_counter() - start
+        variant = Variant(
+            key, tensors, recording, executable, reads.structural, reads.always, tree
+        )
+        attempt.graph, attempt.variant = graph, variant
+        self.variants.setdefault(key, []).insert(0, variant)
+        self.count += 1
+        self.unsettled = 0
+        if config.get_int("DEBUG") >= 1:
+            print(f"graphjit: {Report(self).line(attempt)}", file=sys.stderr)
+
+    def _stay_eager(self, reason: str) -> None:
+        self.eager_reason = reason
+        self.variants.clear()
+        warnings.warn(
+            f"{self.function.__qualname__} runs eagerly from now on: {reason}", stacklevel=4
+        )
+
+    # --- what the user can ask ------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph | None:
+        """The optimised graph compiled last; None before the first compile."""
+        graphs = [a.graph for a in self.attempts if a.graph is not None]
+        return graphs[-1] if graphs else None
+
+    def explain(self) -> str:
+        """Variants, kernels, host calls with reasons, and times, as text."""
+        return Report(self).text()
+
+    def kernels(self) -> dict[str, str]:
+        """Source of each generated kernel, by name."""
+        return Report(self).kernels()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts: variants, replays, kernels, host calls, seconds spent compiling."""
+        return Report(self).stats()
+
+
+def backend(graph: Graph) -> Any:
+    """What runs an optimised graph, as `GRAPHJIT_BACKEND` says."""
+    if config.get_str("BACKEND") == "interp":
+        return Interpreted(graph)
+    return assemble(graph)
+
+
+def _static(value: Any) -> Hashable:
+    """The part of the key that an argument other than a tensor makes."""
+    kind = type(value)
+    if kind is int or kind is bool or kind is str or value is None:
+        return (kind, value)
+    return snapshot(value)
+
+
+def _returned(recorder: Recorder, value: Any) -> Any:
+    if not isinstance(value, SCALARS) and not _is_opaque(value):
+        recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
+    return value
+
+
+def trace(function: Any = None) -> Any:
+    """Decorator: capture the function's tensor program once, and run it as one native call.
+
+    The first call with a new kind of arguments runs eagerly and is recorded: forward, backward and
+    optimizer steps alike. Later calls replay the compiled program, as long as nothing that Python
+    could notice has changed; learning rates and other optimizer floats are read anew each time.
+    What cannot be captured runs eagerly, and `explain()` says why.
+
+    Given a tensor, returns the sum of its diagonal, as PyTorch's function of this name does.
+
+    Raises:
+        TypeError: `function` is not callable.
+    """
+    if isinstance(function, Tensor):
+        return function.diagonal().sum()
+    if function is None:
+        return trace
+    if not callable(function):
+        raise TypeError(f"trace() takes a function, got {type(function).__name__}")
+    return Traced(function)
+
+
+__all__ = ["Same", "Traced", "trace"]

@@ -1,0 +1,268 @@
+"""A variant: one compiled recording, the conditions under which it holds, and its replay."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..ir.graph import Graph
+from .dispatch import apply
+from .guards import Guard
+from .mode import MODE
+from .pytree import first_places, unflatten
+from .recorder import Argument, Captured, Draw, Existing, Fresh, GradOf, Recording, Scalar
+from .state import VERSIONS
+from .tensor import Tensor
+
+
+class Executable(Protocol):
+    """A compiled graph. Results go into `outputs`; updated inputs are written in place.
+
+    `run` returns False, having changed nothing, if a check in the graph failed.
+    """
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool: ...
+
+
+def signature(tensors: Sequence[Tensor]) -> Hashable:
+    """What a compiled graph takes for granted of its tensor arguments."""
+    rows = tuple(
+        (a.shape, a.strides, a.dtype, t._requires_grad, t._grad_fn is None, type(t))
+        for t, a in ((t, t._array) for t in tensors)
+    )
+    return (rows, first_places(tensors))
+
+
+@dataclass(slots=True)
+class Binding:
+    """Where each input and result of the graph is found at a replay."""
+
+    arguments: list[tuple[int, int]] = field(default_factory=list)
+    grads: list[tuple[int, Tensor | int]] = field(default_factory=list)
+    scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    template: list[np.ndarray | None] = field(default_factory=list)
+    captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
+
+    @staticmethod
+    def of(recording: Recording) -> Binding:
+        """Sort the inputs of a recording by their source."""
+        binding = Binding()
+        for slot, source in enumerate(recording.sources):
+            binding.template.append(None)
+            if isinstance(source, Argument):
+                binding.arguments.append((slot, source.position))
+            elif isinstance(source, GradOf):
+                binding.grads.append((slot, source.owner))
+            elif isinstance(source, Captured):
+                binding.captured.append((source.tensor, source.tensor._array))
+                binding.template[slot] = source.tensor._array
+            else:
+                binding._bind_scalar(slot, source, recording.graph)
+        return binding
+
+    def _bind_scalar(self, slot: int, source: Scalar, graph: Graph) -> None:
+        place = np.asarray(source.source.read(), graph.inputs[slot].dtype.numpy)
+        self.template[slot] = place
+        steady = not isinstance(source.source, Draw)
+        (self.hypers if steady else self.scalars).append((place, source.source))
+
+
+class Variant:
+    """One recording of a function, compiled.
+
+    Args:
+        tree: the call's arguments with tensors taken out.
+        recording: what was recorded.
+        executable: what runs it.
+        structural: guards on state whose changes `VERSIONS.structure` counts.
+        always: guards checked at every call.
+        result: the tree of the returned value.
+    """
+
+    def __init__(
+        self,
+        tree: Hashable,
+        tensors: Sequence[Tensor],
+        recording: Recording,
+        executable: Executable,
+        structural: list[Guard],
+        always: list[Guard],
+        result: Any,
+    ) -> None:
+        self.tree = tree
+        self.signature = signature(tensors)
+        self.recording = recording
+        self.executable = executable
+        self.structural = structural
+        self.always = always
+        self.result = result
+        self.binding = Binding.of(recording)
+        self.grad_mode = MODE.grad
+        self.structure = VERSIONS.structure
+        self.hyper = VERSIONS.hyper
+        self.specs = [(v.shape, v.dtype.numpy) for v in recording.graph.outputs]
+        self.grad_specs = [recording.graph.inputs[slot].spec for slot, _ in self.binding.grads]
+        self.frozen = [t._requires_grad for t, _ in self.binding.captured]
+        self.written = self._written_tensors()
+        self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
+        self.replays = 0
+        self.lock = threading.RLock()
+
+    def _written_tensors(self) -> list[Tensor | int | GradOf]:
+        table: list[Tensor | int | GradOf] = []
+        for source in self.recording.written:
+            if isinstance(source, Captured):
+                table.append(source.tensor)
+            elif isinstance(source, Argument):
+                table.append(source.position)
+            elif isinstance(source, GradOf):
+                table.append(source)
+        return table
+
+    # --- does it hold? ------------------------------------------------------------------------
+
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether a replay would do what Python would do now."""
+        if MODE.grad is not self.grad_mode:
+            return False
+        if VERSIONS.structure != self.structure and not self._still_structured():
+            return False
+        if VERSIONS.hyper != self.hyper and not self._still_predicted():
+            return False
+        for guard in self.always:
+            if not guard.holds():
+                return False
+        return self._grads_fit(tensors) and self._apart(tensors)
+
+    def _still_structured(self) -> bool:
+        for (tensor, array), requires in zip(self.binding.captured, self.frozen, strict=True):
+            if tensor._array is not array or tensor._requires_grad is not requires:
+                return False
+        if not all(guard.holds() for guard in self.structural):
+            return False
+        if not self._still_predicted():
+            return False
+        self.structure = VERSIONS.structure
+        return True
+
+    def _still_predicted(self) -> bool:
+        """No optimizer number has become zero, or stopped being zero, where code branched on it."""
+        try:
+            if any(bool(s.read()) is not t for s, t in self.recording.predicates.items()):
+                return False
+            for place, source in self.binding.hypers:
+                place[()] = source.read()
+        except (KeyError, IndexError, TypeError):
+            return False
+        self.hyper = VERSIONS.hyper
+        return True
+
+    def _grads_fit(self, tensors: Sequence[Tensor]) -> bool:
+        for owner in self.recording.grads_absent:
+            if _resolve(owner, tensors)._grad is not None:
+                return False
+        for (_, owner), spec in zip(self.binding.grads, self.grad_specs, strict=True):
+            grad = _resolve(owner, tensors)._grad
+            if grad is None or grad._array.shape != spec.shape or not grad._array.flags.c_contiguous:
+                return False
+            if grad._array.dtype != spec.dtype.numpy:
+                return False
+        return True
+
+    def _apart(self, tensors: Sequence[Tensor]) -> bool:
+        """No argument shares memory with a captured tensor that the step writes, or is written."""
+        if not self.written:
+            return True
+        roots = self.written_roots
+        for tensor in tensors:
+            if id(_owner(tensor._array)) in roots:
+                return False
+        positions = [p for p in self.written if isinstance(p, int)]
+        return not positions or _distinct(tensors, positions)
+
+    # --- replay ---------------------------------------------------------------------------------
+
+    def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
+        """Run on new arguments: (True, result), or (False, None) with nothing changed."""
+        binding = self.binding
+        inputs = binding.template.copy()
+        for slot, position in binding.arguments:
+            inputs[slot] = tensors[position]._array
+        for slot, owner in binding.grads:
+            grad = _resolve(owner, tensors)._grad
+            assert grad is not None
+            inputs[slot] = grad._array
+        outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
+        with self.lock:
+            for place, source in binding.scalars:
+                place[()] = source.read()
+            if not self.executable.run(inputs, outputs):  # type: ignore[arg-type]
+                return False, None
+        self.replays += 1
+        return True, self._leave(tensors, outputs)
+
+    def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
+        """Put the effects of a finished run in place, and make its result."""
+        recording = self.recording
+        for target in self.written:
+            if isinstance(target, Tensor):
+                target._version[0] += 1
+            elif isinstance(target, int):
+                tensors[target]._version[0] += 1
+            else:
+                grad = _resolve(target.owner, tensors)._grad
+                assert grad is not None
+                grad._version[0] += 1
+        fresh = iter(outputs)
+        results = [self._result(out, tensors, fresh) for out in recording.outputs]
+        for owner, value in recording.grads:
+            grad = None if value is None else Tensor._of(next(fresh))
+            _resolve(owner, tensors)._grad = grad
+        for generator, drawn in recording.draws.values():
+            generator.offset += drawn
+        for effect in recording.effects:
+            effect()
+        return unflatten(self.result, iter(results))
+
+    def _result(self, out: Fresh | Existing, tensors: Sequence[Tensor], fresh: Any) -> Tensor:
+        if isinstance(out, Fresh):
+            tensor = Tensor._of(next(fresh))
+            if out.like._requires_grad:
+                tensor._requires_grad = True
+                tensor._grad_fn = out.like._grad_fn
+                tensor._output_number = out.like._output_number
+            return tensor
+        if not isinstance(out.source, Argument):
+            return out.like
+        base = tensors[out.source.position]
+        for op, attrs in out.chain:
+            base = apply(op, (base,), attrs)
+        return base
+
+
+def _resolve(owner: Tensor | int, tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[owner] if isinstance(owner, int) else owner
+
+
+def _owner(array: np.ndarray) -> Any:
+    """The object whose memory `array` looks into."""
+    base = array.base
+    return array if base is None else base
+
+
+def _distinct(tensors: Sequence[Tensor], written: Sequence[int]) -> bool:
+    """No two of the arguments overlap, except as the same array."""
+    for i in written:
+        for j, other in enumerate(tensors):
+            mine = tensors[i]._array
+            if j != i and other._array is not mine and np.may_share_memory(mine, other._array):
+                return False
+    return True
+
+
+Compile = Callable[[Graph], Executable]
