@@ -46,8 +46,7 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     else:
         outputs = tuple(tensor._of(np.asarray(r)) for r in result)
     if op.kind == "view":
-        for out in outputs:
-            out._mark_view(inputs[0], op, attrs)
+        _mark_views(op, inputs[0], outputs, attrs)
     if MODE.grad and (op.vjps or op.joint_vjp is not None):
         _attach(op, inputs, outputs, attrs)
     recorder = MODE.recorder
@@ -65,6 +64,14 @@ def _tensor_type() -> Any:
 
     _tensor_type = known
     return Tensor
+
+
+def _mark_views(op: Op, base: Tensor, outputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
+    if op.parts is None:
+        outputs[0]._mark_view(base, op, attrs)
+        return
+    for out, where in zip(outputs, op.parts(**attrs), strict=True):
+        out._mark_view(base, OPS["slice_"], where)
 
 
 def _attach(op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
