@@ -1,10 +1,13 @@
 """The vocabulary: every op, declared once, with all that anyone needs to know of it."""
 
 from . import (  # noqa: F401
+    activations,
     contract,
     creation,
     elementary,
     joining,
+    linear,
+    normalization,
     pointwise,
     reduce,
     shape,

@@ -1,9 +1,9 @@
-"""Matrix products. `matmul` is the primitive; the others carry PyTorch's names and decompose to it."""
+"""Matrix products. `matmul` is primitive; the others have PyTorch's names and decompose to it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
 
 from ..dtypes import DType
 from ..ir.graph import Spec
@@ -31,14 +31,14 @@ def _infer_mm(a: Spec, b: Spec) -> tuple[Spec, ...]:
     return (a.with_shape((a.shape[0], b.shape[1])),)
 
 
-def _mixed() -> Exception:
+def mixed() -> Exception:
     """What `eval` raises for operands that NumPy would take; `infer` then finds the words."""
     return TypeError("operands do not match")
 
 
 def _eval_mm(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
-        raise _mixed()
+        raise mixed()
     return a.dot(b)
 
 
@@ -75,7 +75,7 @@ def _infer_bmm(a: Spec, b: Spec) -> tuple[Spec, ...]:
 
 def _eval_bmm(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim != 3 or b.ndim != 3 or a.dtype != b.dtype or len(a) != len(b):
-        raise _mixed()
+        raise mixed()
     return xp.matmul(a, b)
 
 
@@ -115,7 +115,7 @@ def _infer_matmul(a: Spec, b: Spec) -> tuple[Spec, ...]:
 
 def _eval_matmul(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim < 2 or b.ndim < 2 or a.dtype != b.dtype:
-        raise _mixed()
+        raise mixed()
     if b.ndim == 2:
         if a.ndim == 2:
             return a.dot(b)
@@ -136,16 +136,14 @@ def _matmul_grad_left(F: Any, g: Any, a: Any, b: Any) -> Any:
 def _matmul_grad_right(F: Any, g: Any, a: Any, b: Any) -> Any:
     """The sum over broadcast batches is part of the product where `b` is a single matrix."""
     if len(b.shape) == 2 and len(a.shape) > 2 and a.shape[:-2] == g.shape[:-2]:
-        left = F.reshape(a, shape=(_rows(a), a.shape[-1]))
-        return F.mm(F.t(left), F.reshape(g, shape=(_rows(g), g.shape[-1])))
+        left = F.reshape(a, shape=(rows(a), a.shape[-1]))
+        return F.mm(F.t(left), F.reshape(g, shape=(rows(g), g.shape[-1])))
     return F.sum_to(F.matmul(_swap_last(F, a), g), shape=b.shape)
 
 
-def _rows(x: Any) -> int:
-    rows = 1
-    for extent in x.shape[:-1]:
-        rows *= extent
-    return rows
+def rows(x: Any) -> int:
+    """The number of rows along the last dimension of `x`."""
+    return math.prod(x.shape[:-1])
 
 
 matmul = declare(
@@ -180,7 +178,7 @@ def _infer_mv(a: Spec, x: Spec) -> tuple[Spec, ...]:
 
 def _eval_mv(xp: Any, a: Any, x: Any) -> Any:
     if a.ndim != 2 or x.ndim != 1 or a.dtype != x.dtype:
-        raise _mixed()
+        raise mixed()
     return a.dot(x)
 
 
@@ -223,7 +221,7 @@ def _infer_dot(x: Spec, y: Spec) -> tuple[Spec, ...]:
 
 def _eval_dot(xp: Any, x: Any, y: Any) -> Any:
     if x.ndim != 1 or y.ndim != 1 or x.dtype != y.dtype:
-        raise _mixed()
+        raise mixed()
     return xp.asarray(x.dot(y))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +64,7 @@ class Op:
     identity    reductions: `(dtype) -> number` that `combine` leaves alone
     decompose   composites: `(F, *values, **attrs)` computing the same outputs from other ops
     scatter     views: `(F, base, new, **attrs) -> base` with the viewed elements replaced
+    parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
     samples     `(rng) -> iterator of Sample`
     """
@@ -81,6 +82,7 @@ class Op:
     identity: Callable[[DType], s.Number] | None = None
     decompose: Callable[..., Any] | None = None
     scatter: Callable[..., Any] | None = None
+    parts: Callable[..., Sequence[dict[str, int]]] | None = None
     commutative: bool = False
     idempotent: bool = False
     n_outputs: int = 1
@@ -308,3 +310,18 @@ def _bind_arrays(op: Op) -> Callable[..., Any]:
 
 #: Ops on NumPy arrays: the namespace of a backward that nothing records.
 ARRAYS = Namespace(_bind_arrays)
+
+
+@cache
+def arrays_of(xp: Any) -> Namespace:
+    """Ops on the arrays of `xp` (NumPy or CuPy)."""
+    return ARRAYS if xp is np else Namespace(lambda op: partial(op.eval, xp))
+
+
+def by_parts(decompose: Callable[..., Any]) -> Callable[..., Any]:
+    """An `eval` that runs a composite's parts one after another."""
+
+    def eval(xp: Any, *arrays: Any, **attrs: Any) -> Any:
+        return decompose(arrays_of(xp), *arrays, **attrs)
+
+    return eval

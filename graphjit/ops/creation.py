@@ -1,4 +1,4 @@
-"""Ops that make a tensor from attributes: constants, filled tensors, positions along a dimension."""
+"""Ops that make a tensor from attributes: constants, filled tensors, positions, triangles."""
 
 from __future__ import annotations
 

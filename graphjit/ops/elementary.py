@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType
 from . import scalar as s
-from .core import as_array, pointwise, ufunc
+from .core import as_array, pointwise
 from .erf import erf_array
 from .pointwise import MASK_SIZE, eval_where
 

@@ -250,8 +250,9 @@ def _eval_pad(xp: Any, x: Any, pads: Sequence[tuple[int, int]], value: float) ->
     result = xp.full(shape, value, x.dtype)
     inner, source = [], []
     for extent, (before, after) in zip(x.shape, pads, strict=True):
-        source.append(slice(max(-before, 0), extent + min(after, 0)))
-        inner.append(slice(max(before, 0), max(before, 0) + extent + min(before, 0) + min(after, 0)))
+        kept = extent + min(before, 0) + min(after, 0)
+        source.append(slice(max(-before, 0), max(-before, 0) + kept))
+        inner.append(slice(max(before, 0), max(before, 0) + kept))
     result[tuple(inner)] = x[tuple(source)]
     return result
 

@@ -27,9 +27,9 @@ class Expr:
 
 Operand = Expr | Number
 
-#: instruction -> number of operands. Comparisons and predicates give bool. `max` and `min` give NaN
-#: where an operand is NaN; `floordiv` and `mod` round down, as Python does; `round` is half to even;
-#: `sign` of NaN is 0; `bitnot` of a bool is its negation; `div` by an integer zero gives 0.
+#: instruction -> number of operands. Comparisons and predicates give bool. `max` and `min` give
+#: NaN where an operand is NaN; `floordiv` and `mod` round down, as Python does; `round` is half to
+#: even; `sign` of NaN is 0; `bitnot` of a bool is its negation.
 UNARY = (
     "neg abs sign sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos "
     "atan sinh cosh tanh asinh acosh atanh sigmoid erf floor ceil round trunc"

@@ -109,7 +109,9 @@ def resolve_shape(shape: Shape, size: int) -> Shape:
     """`shape` with its -1 filled in; RuntimeError, in PyTorch's words, where nothing fits."""
     for i, extent in enumerate(shape):
         if extent < -1:
-            raise RuntimeError(f"invalid shape dimension {extent} at index {i} of shape {list(shape)}")
+            raise RuntimeError(
+                f"invalid shape dimension {extent} at index {i} of shape {list(shape)}"
+            )
     known = math.prod(extent for extent in shape if extent != -1)
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
@@ -399,6 +401,7 @@ split = declare(
     infer=_infer_split,
     eval=_eval_split,
     decompose=lambda F, x, sizes, dim: tuple(F.slice_(x, **w) for w in _ranges(sizes, dim)),
+    parts=_ranges,
     saves=("shape0",),
     vjps=_split_vjp,
     n_outputs=0,
