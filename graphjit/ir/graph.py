@@ -20,9 +20,14 @@ Attrs = tuple[tuple[str, Hashable], ...]
 class Operation(Protocol):
     """What the IR needs to know of an op; `ops.core.Op` is one."""
 
-    name: str
-    infer: Callable[..., tuple[Spec, ...]]
-    eval: Callable[..., Any]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def infer(self) -> Callable[..., tuple[Spec, ...]]: ...
+
+    @property
+    def eval(self) -> Callable[..., Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +141,11 @@ class Graph:
         """
         number = {value: i for i, value in enumerate(self.inputs)}
         rows: list[Hashable] = [value.spec for value in self.inputs]
+        for value in self.consts:
+            number[value] = len(number)
+            rows.append(value.spec)
         for node in self.nodes:
-            row = (node.op.name, tuple(number[v] for v in node.inputs), _attr_key(node.attrs))
+            row = (node.op.name, tuple(number[v] for v in node.inputs), attr_key(node.attrs))
             rows.append((row, tuple(v.spec for v in node.outputs)))
             for value in node.outputs:
                 number[value] = len(number)
@@ -146,8 +154,15 @@ class Graph:
         return tuple(rows)
 
 
-def _attr_key(attrs: Attrs) -> Hashable:
-    return tuple((k, v.structure() if isinstance(v, Graph) else (type(v), v)) for k, v in attrs)
+def attr_key(value: Hashable) -> Hashable:
+    """`value` as a key that tells apart what Python calls equal: 1, 1.0 and True; 0.0 and -0.0."""
+    if isinstance(value, Graph):
+        return value.structure()
+    if isinstance(value, tuple):
+        return tuple(attr_key(v) for v in value)
+    if isinstance(value, (float, complex)):
+        return type(value), repr(value)
+    return type(value), value
 
 
 def make_attrs(kwargs: Mapping[str, Any]) -> Attrs:
@@ -166,6 +181,14 @@ class Builder:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.producer: dict[Value, Node] = {}
+
+    def append(self, node: Node) -> tuple[Value, ...]:
+        """Append a node as it is; returns its outputs."""
+        self.nodes.append(node)
+        for value in node.outputs:
+            self.producer[value] = node
+        return node.outputs
 
     def add(
         self,
@@ -178,8 +201,7 @@ class Builder:
         frozen = attrs if isinstance(attrs, tuple) else make_attrs(attrs)
         specs = op.infer(*(v.spec for v in inputs), **dict(frozen))
         outputs = tuple(Value(spec) for spec in specs)
-        self.nodes.append(Node(op, tuple(inputs), frozen, outputs, loc))
-        return outputs
+        return self.append(Node(op, tuple(inputs), frozen, outputs, loc))
 
 
 Visit = Callable[[Node, tuple[Value, ...], Builder], Sequence[Value]]
@@ -209,8 +231,7 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
 def keep(node: Node, inputs: tuple[Value, ...], builder: Builder) -> tuple[Value, ...]:
     """The visit that changes nothing but the inputs."""
     if inputs == node.inputs:
-        builder.nodes.append(node)
-        return node.outputs
+        return builder.append(node)
     return builder.add(node.op, inputs, node.attrs, node.loc)
 
 

@@ -1,0 +1,86 @@
+"""Constant folding: computes, while compiling, what depends on constants alone.
+
+Constants are `constant` (0-d) and `full` nodes. A result whose elements are all equal becomes such
+a node again; anything else stays as it was, for a table in memory beats no loop that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import Location
+from ..ir.graph import Builder, Graph, Node, Shape, Value, keep, rebuild
+from ..ops import OPS, Op
+from .building import constant
+
+#: Larger operands are not computed while compiling.
+LARGEST = 4096
+
+
+def fold(graph: Graph) -> Graph:
+    """The same graph with constants in place of nodes that depend on constants only."""
+
+    def visit(node: Node, inputs: tuple[Value, ...], build: Builder) -> tuple[Value, ...]:
+        known = [uniform(build, value) for value in inputs]
+        assert isinstance(node.op, Op)
+        result = folded(node.op, inputs, known, node.kwargs)
+        if result is None:
+            return keep(node, inputs, build)
+        return (filled(build, result, node.output.shape, node.loc),)
+
+    return rebuild(graph, visit)
+
+
+def uniform(build: Builder, value: Value) -> Any | None:
+    """The number that every element of a `constant` or `full` is; None for other values."""
+    node = build.producer.get(value)
+    if node is None or node.op not in (OPS["constant"], OPS["full"]):
+        return None
+    return node.attr("value")
+
+
+def filled(build: Builder, array: Any, shape: Shape, loc: Location | None) -> Value:
+    """`shape` filled with the one number in `array`."""
+    from ..dtypes import from_numpy
+
+    dtype = from_numpy(array.dtype)
+    if not shape:
+        return constant(build, array.item(), dtype, loc)
+    attrs = {"shape": shape, "value": array.item(), "dtype": dtype}
+    return build.add(OPS["full"], (), attrs, loc)[0]
+
+
+def folded(
+    op: Op, inputs: Sequence[Value], known: Sequence[Any | None], attrs: dict[str, Any]
+) -> Any | None:
+    """The number that `op` gives everywhere, as a 0-d array; None where it gives no such thing."""
+    if not inputs or any(number is None for number in known):
+        return None
+    if op.kind not in ("pointwise", "reduce", "view") or op.host_only or op.n_outputs != 1:
+        return None
+    if op.kind == "pointwise":
+        arrays = [_array(value, number, ()) for value, number in zip(inputs, known, strict=True)]
+    elif all(value.spec.size <= LARGEST for value in inputs):
+        pairs = zip(inputs, known, strict=True)
+        arrays = [_array(value, number, value.shape) for value, number in pairs]
+    else:
+        return None
+    with np.errstate(all="ignore"):
+        result = np.asarray(op.eval(np, *arrays, **attrs))
+    return _only_element(result)
+
+
+def _array(value: Value, number: Any, shape: Shape) -> Any:
+    return np.full(shape, number, value.dtype.numpy)
+
+
+def _only_element(array: Any) -> Any | None:
+    """The element that all of `array` equals bit by bit, as a 0-d array."""
+    if array.size == 0:
+        return None
+    first = np.asarray(array.reshape(-1)[0])
+    same = np.broadcast_to(first, array.shape).tobytes() == array.tobytes()
+    return first if same else None

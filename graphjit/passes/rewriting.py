@@ -1,0 +1,88 @@
+"""A builder that simplifies each node before it makes it: rules see only simplified operands.
+
+A rule gets a draft, a node not made yet, and returns the value that stands for it, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Location
+from ..ir.graph import Builder, Node, Shape, Spec, Value, make_attrs
+from ..ops import OPS, Op
+from .building import constant
+from .fold import filled, folded, uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A node that is about to be made, with one output of type `spec`."""
+
+    op: Op
+    inputs: tuple[Value, ...]
+    attrs: dict[str, Any]
+    spec: Spec
+
+    @property
+    def shape(self) -> Shape:
+        return self.spec.shape
+
+
+Rule = Callable[["Rewriter", Draft], Value | None]
+
+
+class Rewriter:
+    """Makes nodes on `builder`, each simplified by `rules` (op name -> rules in order)."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        rules: Mapping[str, Sequence[Rule]],
+        general: Sequence[Rule],
+        loc: Location | None,
+    ) -> None:
+        self.builder, self.rules, self.general, self.loc = builder, rules, general, loc
+
+    def __call__(self, name: str, *inputs: Value, **attrs: Any) -> Value:
+        """The value of `name(*inputs, **attrs)`, simplified."""
+        op = OPS[name]
+        frozen = dict(make_attrs(attrs))
+        (spec,) = op.infer(*(value.spec for value in inputs), **frozen)
+        draft = Draft(op, inputs, frozen, spec)
+        value = self.simplified(draft)
+        if value is None:
+            (value,) = self.builder.add(op, inputs, frozen, self.loc)
+        return value
+
+    def simplified(self, draft: Draft) -> Value | None:
+        """What a rule puts in the place of `draft`; None where no rule applies."""
+        known = [self.number(value) for value in draft.inputs]
+        number = folded(draft.op, draft.inputs, known, draft.attrs)
+        if number is not None:
+            return filled(self.builder, number, draft.shape, self.loc)
+        for rule in (*self.rules.get(draft.op.name, ()), *self.general):
+            value = rule(self, draft)
+            if value is not None:
+                if value.spec != draft.spec:
+                    raise AssertionError(f"{rule} gives {value} for {draft}")
+                return value
+        return None
+
+    def number(self, value: Value) -> Any | None:
+        """The number that every element of `value` is known to be."""
+        return uniform(self.builder, value)
+
+    def made_by(self, value: Value, name: str) -> Node | None:
+        """The node that makes `value`, if it is one of `name`."""
+        node = self.builder.producer.get(value)
+        return node if node is not None and node.op.name == name else None
+
+    def constant(self, number: Any, like: Value) -> Value:
+        """A 0-d constant of the dtype of `like`."""
+        return constant(self.builder, number, like.dtype, self.loc)
+
+    def fit(self, value: Value, shape: Shape) -> Value:
+        """`value` broadcast to `shape`."""
+        return value if value.shape == shape else self("expand", value, shape=shape)

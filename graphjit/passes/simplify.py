@@ -1,0 +1,25 @@
+"""Applies the algebraic rules of `identities` and the view rules of `views` to each node."""
+
+from __future__ import annotations
+
+from ..ir.graph import Builder, Graph, Node, Value, keep, rebuild
+from ..ops import Op
+from . import identities, views
+from .rewriting import Draft, Rewriter
+
+RULES = {**identities.RULES, **views.RULES}
+GENERAL = (*identities.GENERAL, *views.GENERAL)
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same graph by fewer and simpler nodes."""
+
+    def visit(node: Node, inputs: tuple[Value, ...], build: Builder) -> tuple[Value, ...]:
+        assert isinstance(node.op, Op)
+        if len(node.outputs) != 1:
+            return keep(node, inputs, build)
+        draft = Draft(node.op, inputs, node.kwargs, node.output.spec)
+        value = Rewriter(build, RULES, GENERAL, node.loc).simplified(draft)
+        return keep(node, inputs, build) if value is None else (value,)
+
+    return rebuild(graph, visit)
