@@ -2,11 +2,14 @@
 
 from . import (  # noqa: F401
     activations,
+    classification,
     contract,
     creation,
     elementary,
+    fused,
     joining,
     linear,
+    losses,
     normalization,
     pointwise,
     reduce,

@@ -1,0 +1,426 @@
+"""Losses of scores against class numbers: `nll_loss` and `cross_entropy`.
+
+Classes lie along dimension 1 (0 where the scores have one dimension); `target` has the other
+dimensions. Without a gather: a class is compared with each position along the class dimension, so
+that loss and gradient become row-wise kernels.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import int64, uint8
+from ..ir.graph import Shape, Spec
+from .core import arrays_of, declare, dtype_of, type_name
+from .losses import check_reduction
+from .normalization import log_softmax, log_softmax_vjp
+from .reduce import total
+
+
+def class_dim(x: Any) -> int:
+    """The dimension of the classes."""
+    return 1 if len(x.shape) > 1 else 0
+
+
+def _check_shapes(x: Spec, target: Spec, weight: Spec | None) -> None:
+    if not x.shape:
+        raise ValueError(f"Expected 1 or more dimensions (got {len(x.shape)})")
+    if len(x.shape) == 1:
+        if target.size != 1 or len(target.shape) > 1:
+            raise ValueError(
+                f"For 1D input, 1D target must have size 1, but got target size: {target.size}"
+            )
+    elif not target.shape or x.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"Expected input batch_size ({x.shape[0]}) to match target batch_size "
+            f"({target.shape[0] if target.shape else 1})."
+        )
+    elif target.shape[1:] != x.shape[2:]:
+        expected = [x.shape[0], *x.shape[2:]]
+        raise RuntimeError(f"Expected target size {expected}, got {list(target.shape)}")
+    classes = x.shape[class_dim(x)]
+    if weight is not None and weight.shape != (classes,):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {classes} classes or no classes "
+            f"but got weight tensor of shape: {list(weight.shape)}"
+        )
+
+
+def _infer_nll_loss(
+    x: Spec, target: Spec, weight: Spec | None = None, *, ignore_index: int, reduction: str
+) -> tuple[Spec, ...]:
+    check_reduction(reduction)
+    _check_shapes(x, target, weight)
+    if target.dtype not in (int64, uint8):
+        name = type_name(target.dtype)
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {name}")
+    if x.dtype.category != 2:
+        raise NotImplementedError(
+            f'"nll_loss_out_frame" not implemented for \'{type_name(x.dtype)}\''
+        )
+    return (x.with_shape(target.shape if reduction == "none" else ()),)
+
+
+@cache
+def _row_starts(rows: int, classes: int) -> Any:
+    return np.arange(0, rows * classes, classes)
+
+
+def check_targets(xp: Any, target: Any, classes: int, ignore_index: int) -> None:
+    """IndexError, in PyTorch's words, for a class that does not exist."""
+    if not target.size or (target.dtype.kind == "i" and xp is np and _all_below(target, classes)):
+        return
+    bad = ((target < 0) | (target >= classes)) & (target != ignore_index)
+    if bad.any():
+        raise IndexError(f"Target {int(target[bad].reshape(-1)[0])} is out of bounds.")
+
+
+def _all_below(target: Any, classes: int) -> bool:
+    """One pass for both bounds: a negative number is large when read without its sign."""
+    return bool(np.maximum.reduce(target.view(np.uint64), None) < classes)
+
+
+def _valid_target(xp: Any, x: Any, target: Any, weight: Any) -> None:
+    """What NumPy would accept and PyTorch does not; `infer` finds the words."""
+    if target.dtype.char not in "lqB" or x.dtype.kind != "f":
+        raise TypeError("target dtype")
+    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else target.shape
+    if target.shape != expected or (x.ndim == 1 and target.size != 1):
+        raise ValueError("target shape")
+    if weight is not None and weight.shape != (x.shape[class_dim(x)],):
+        raise ValueError("weight shape")
+
+
+def _pick(xp: Any, x: Any, target: Any) -> Any:
+    """The score of each target's class; anything for classes out of range."""
+    if x.ndim == 1:
+        return x.take(target, mode="wrap")
+    if x.ndim == 2 and xp is np and x.flags.c_contiguous:
+        starts = _row_starts(*x.shape)
+        return x.ravel().take(starts + target, mode="wrap")
+    index = xp.expand_dims(target % max(x.shape[1], 1), 1)
+    return xp.take_along_axis(x, index, 1).squeeze(1)
+
+
+def _reduce_losses(xp: Any, losses: Any, weights: Any, reduction: str) -> Any:
+    """`losses` already weighted; `weights` is their sum, for the mean."""
+    if reduction == "none":
+        return losses
+    summed = total(xp, losses)
+    if reduction == "sum":
+        return xp.asarray(summed)
+    if reduction != "mean":
+        raise ValueError(reduction)
+    return xp.asarray(xp.divide(summed, weights, dtype=losses.dtype))
+
+
+def _eval_nll_loss(
+    xp: Any, x: Any, target: Any, weight: Any = None, *, ignore_index: int, reduction: str
+) -> Any:
+    _valid_target(xp, x, target, weight)
+    classes = x.shape[class_dim(x)]
+    check_targets(xp, target, classes, ignore_index)
+    losses = xp.negative(_pick(xp, x, target))
+    ignored = None if ignore_index < 0 and _nothing_ignored(xp, target, ignore_index) else (
+        target == ignore_index
+    )  # fmt: skip
+    if weight is None and ignored is None:
+        return _reduce_losses(xp, losses, losses.size, reduction)
+    scale = xp.ones(target.shape, x.dtype) if weight is None else weight.take(target, mode="wrap")
+    if ignored is not None:
+        scale = xp.where(ignored, x.dtype.type(0), scale)
+        losses = xp.where(ignored, x.dtype.type(0), losses)
+    return _reduce_losses(xp, xp.asarray(losses * scale), total(xp, scale), reduction)
+
+
+def _nothing_ignored(xp: Any, target: Any, ignore_index: int) -> bool:
+    if target.dtype.kind == "u" or not target.size:
+        return True
+    return bool(target.min() >= 0)
+
+
+def _hits(F: Any, like: Any, target: Any) -> Any:
+    """True at each target's class; `like` has the shape of the scores."""
+    dim = class_dim(like)
+    shape = (*like.shape[:dim], 1, *like.shape[dim + 1 :])
+    positions = F.arange_like(like, shape=like.shape, dim=dim)
+    return F.eq(positions, F.reshape(F.cast(target, dtype=int64), shape=shape))
+
+
+def _class_weights(F: Any, like: Any, weight: Any) -> Any:
+    dim = class_dim(like)
+    shape = tuple(n if i == dim else 1 for i, n in enumerate(like.shape))
+    return F.reshape(weight, shape=shape)
+
+
+def _kept(F: Any, target: Any, like: Any, ignore_index: int) -> Any:
+    """1 for each target that counts, 0 for those ignored, with the class dimension as 1."""
+    dim = class_dim(like)
+    shape = (*like.shape[:dim], 1, *like.shape[dim + 1 :])
+    kept = F.cast(F.ne(target, ignore_index), dtype=dtype_of(like))
+    return F.reshape(kept, shape=shape)
+
+
+def coefficients(
+    F: Any, like: Any, target: Any, weight: Any, ignore_index: int, smoothing: float
+) -> tuple[Any, Any]:
+    """What each log-probability counts in the loss, and the weight of each target.
+
+    The loss of a target is minus the sum over classes of coefficient times log-probability.
+    """
+    dim = class_dim(like)
+    kept = _kept(F, target, like, ignore_index)
+    hits = _hits(F, like, target)
+    amount = kept if weight is None else F.mul(kept, _class_weights(F, like, weight))
+    chosen = F.where(hits, amount, 0)
+    weights = kept if weight is None else F.sum(chosen, dims=(dim,))
+    if smoothing:
+        even = F.mul(amount, smoothing / like.shape[dim])
+        chosen = F.add(F.mul(chosen, 1 - smoothing), even)
+    return chosen, weights
+
+
+def _spread_weighted(F: Any, g: Any, weights: Any, reduction: str, dim: int) -> Any:
+    """The gradient of each target's loss, with the class dimension as 1."""
+    if reduction == "none":
+        return F.unsqueeze(g, dim=dim) if len(g.shape) < len(weights.shape) else g
+    if reduction == "mean":
+        return F.div(g, F.sum(weights, dims=tuple(range(len(weights.shape)))))
+    return g
+
+
+def _reduce_target_losses(
+    F: Any, products: Any, weights: Any, target: Any, reduction: str, dim: int
+) -> Any:
+    """Minus the sum of `products` over classes, then over targets, divided by their weights."""
+    if reduction == "none":
+        return F.reshape(F.neg(F.sum(products, dims=(dim,))), shape=target.shape)
+    everything = tuple(range(len(products.shape)))
+    summed = F.neg(F.sum(products, dims=everything))
+    if reduction == "mean":
+        summed = F.div(summed, F.sum(weights, dims=everything))
+    return F.reshape(summed, shape=())
+
+
+def _decompose_nll_loss(
+    F: Any, x: Any, target: Any, weight: Any = None, *, ignore_index: int, reduction: str
+) -> Any:
+    chosen, weights = coefficients(F, x, target, weight, ignore_index, 0.0)
+    products = F.where(F.ne(chosen, 0), F.mul(chosen, x), 0)
+    return _reduce_target_losses(F, products, weights, target, reduction, class_dim(x))
+
+
+def _decompose_nll_backward(
+    F: Any, g: Any, target: Any, weight: Any = None, *,
+    shape: Shape, ignore_index: int, reduction: str,
+) -> Any:  # fmt: skip
+    like = F.new_full(g, shape=shape, value=0)
+    chosen, weights = coefficients(F, like, target, weight, ignore_index, 0.0)
+    dim = 1 if len(shape) > 1 else 0
+    return F.neg(F.mul(chosen, _spread_weighted(F, g, weights, reduction, dim)))
+
+
+def _eval_nll_backward(
+    xp: Any, g: Any, target: Any, weight: Any = None, *,
+    shape: Shape, ignore_index: int, reduction: str,
+) -> Any:  # fmt: skip
+    plain = weight is None and reduction != "none" and len(shape) == 2 and ignore_index < 0
+    if not plain or not _nothing_ignored(xp, target, ignore_index):
+        return _decompose_nll_backward(
+            arrays_of(xp), g, target, weight,
+            shape=shape, ignore_index=ignore_index, reduction=reduction,
+        )  # fmt: skip
+    result = xp.zeros(shape, g.dtype)
+    share = -g / g.dtype.type(shape[0]) if reduction == "mean" else -g
+    result.reshape(-1)[xp.arange(shape[0]) * shape[1] + target] = share
+    return result
+
+
+def _nll_backward_vjp(
+    F: Any, h: Any, target: Any, weight: Any, source: Shape, *,
+    shape: Shape, ignore_index: int, reduction: str,
+) -> Any:  # fmt: skip
+    """The op is linear in `g`: its transpose is the loss itself."""
+    return F.nll_loss(
+        h, target, *([] if weight is None else [weight]),
+        ignore_index=ignore_index, reduction=reduction,
+    )  # fmt: skip
+
+
+nll_loss_backward = declare(
+    "nll_loss_backward",
+    "composite",
+    infer=lambda g, target, weight=None, *, shape, ignore_index, reduction: (
+        g.with_shape(shape),
+    ),
+    eval=_eval_nll_backward,
+    decompose=_decompose_nll_backward,
+    saves=("in1", "in2", "shape0"),
+    vjps=(_nll_backward_vjp, None, None),
+)
+
+
+def _nll_loss_vjp(
+    F: Any, g: Any, target: Any, weight: Any, shape: Shape, *, ignore_index: int, reduction: str
+) -> Any:
+    return F.nll_loss_backward(
+        g, target, *([] if weight is None else [weight]),
+        shape=shape, ignore_index=ignore_index, reduction=reduction,
+    )  # fmt: skip
+
+
+#: Inputs (log-probabilities, target[, weight]).
+nll_loss = declare(
+    "nll_loss",
+    "composite",
+    infer=_infer_nll_loss,
+    eval=_eval_nll_loss,
+    decompose=_decompose_nll_loss,
+    saves=("in1", "in2", "shape0"),
+    vjps=(_nll_loss_vjp, None, None),
+)
+
+
+def _infer_cross_entropy(
+    x: Spec, target: Spec, weight: Spec | None = None, *,
+    ignore_index: int, reduction: str, label_smoothing: float,
+) -> tuple[Spec, ...]:  # fmt: skip
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(
+            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}"
+        )
+    if x.dtype.category != 2:
+        log_softmax.infer(x, dim=0)
+    (loss,) = _infer_nll_loss(x, target, weight, ignore_index=ignore_index, reduction=reduction)
+    return loss, x
+
+
+def _decompose_cross_entropy(
+    F: Any, x: Any, target: Any, weight: Any = None, *,
+    ignore_index: int, reduction: str, label_smoothing: float,
+) -> Any:  # fmt: skip
+    dim = class_dim(x)
+    log_p = F.log_softmax(x, dim=dim)
+    chosen, weights = coefficients(F, x, target, weight, ignore_index, label_smoothing)
+    products = F.where(F.ne(chosen, 0), F.mul(chosen, log_p), 0)
+    return _reduce_target_losses(F, products, weights, target, reduction, dim), log_p
+
+
+def _eval_cross_entropy(
+    xp: Any, x: Any, target: Any, weight: Any = None, *,
+    ignore_index: int, reduction: str, label_smoothing: float,
+) -> Any:  # fmt: skip
+    _valid_target(xp, x, target, weight)
+    dim = class_dim(x)
+    log_p = log_softmax.eval(xp, x, dim=dim)
+    if not label_smoothing:
+        loss = _eval_nll_loss(
+            xp, log_p, target, weight, ignore_index=ignore_index, reduction=reduction
+        )
+        return loss, log_p
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError("label_smoothing")
+    check_targets(xp, target, x.shape[dim], ignore_index)
+    F = arrays_of(xp)
+    chosen, weights = coefficients(F, x, target, weight, ignore_index, label_smoothing)
+    products = F.where(F.ne(chosen, 0), F.mul(chosen, log_p), 0)
+    return _reduce_target_losses(F, products, weights, target, reduction, dim), log_p
+
+
+def _cross_entropy_vjp(
+    F: Any, g: Any, target: Any, weight: Any, log_p: Any, **attrs: Any
+) -> Any:
+    loss, extra = g
+    gradient = None
+    if loss is not None:
+        given = [] if weight is None else [weight]
+        gradient = F.cross_entropy_backward(loss, log_p, target, *given, **attrs)
+    if extra is None:
+        return gradient
+    through = log_softmax_vjp(F, extra, log_p, class_dim(log_p))
+    return through if gradient is None else F.add(gradient, through)
+
+
+#: Inputs (scores, target[, weight]); outputs (loss, log-probabilities).
+cross_entropy = declare(
+    "cross_entropy",
+    "composite",
+    infer=_infer_cross_entropy,
+    eval=_eval_cross_entropy,
+    decompose=_decompose_cross_entropy,
+    saves=("in1", "in2", "out1"),
+    vjps=(_cross_entropy_vjp, None, None),
+    n_outputs=2,
+    grad_name="NllLoss",
+)
+
+
+def _log_p_grad(
+    F: Any, g: Any, log_p: Any, target: Any, weight: Any,
+    ignore_index: int, reduction: str, label_smoothing: float,
+) -> Any:  # fmt: skip
+    """The gradient of the log-probabilities."""
+    chosen, weights = coefficients(F, log_p, target, weight, ignore_index, label_smoothing)
+    share = _spread_weighted(F, g, weights, reduction, class_dim(log_p))
+    return F.neg(F.mul(chosen, share))
+
+
+def _decompose_cross_entropy_backward(
+    F: Any, g: Any, log_p: Any, target: Any, weight: Any = None, **attrs: Any
+) -> Any:
+    dim = class_dim(log_p)
+    direct = _log_p_grad(F, g, log_p, target, weight, **attrs)
+    return F.sub(direct, F.mul(F.exp(log_p), F.sum(direct, dims=(dim,))))
+
+
+def _eval_cross_entropy_backward(
+    xp: Any, g: Any, log_p: Any, target: Any, weight: Any = None, *,
+    ignore_index: int, reduction: str, label_smoothing: float,
+) -> Any:  # fmt: skip
+    plain = weight is None and not label_smoothing and reduction != "none" and log_p.ndim == 2
+    if not plain or ignore_index >= 0 or not _nothing_ignored(xp, target, ignore_index):
+        return _decompose_cross_entropy_backward(
+            arrays_of(xp), g, log_p, target, weight, ignore_index=ignore_index,
+            reduction=reduction, label_smoothing=label_smoothing,
+        )  # fmt: skip
+    rows, classes = log_p.shape
+    result = xp.exp(log_p)
+    starts = _row_starts(rows, classes) if xp is np else xp.arange(rows) * classes
+    result.reshape(-1)[starts + target] -= 1
+    share = g / g.dtype.type(rows) if reduction == "mean" else g
+    return xp.multiply(result, share, result)
+
+
+def _backward_grad_g(
+    F: Any, h: Any, g: Any, log_p: Any, target: Any, weight: Any, **attrs: Any
+) -> Any:
+    """The op is linear in `g`: the product of `h` with its value at `g = 1`."""
+    unit = F.add(F.zeros_like(g), 1)
+    given = [] if weight is None else [weight]
+    products = F.mul(h, F.cross_entropy_backward(unit, log_p, target, *given, **attrs))
+    if attrs["reduction"] == "none":
+        return F.reshape(F.sum(products, dims=(class_dim(log_p),)), shape=g.shape)
+    return F.sum_squeeze(products, dims=tuple(range(len(log_p.shape))))
+
+
+def _backward_grad_log_p(
+    F: Any, h: Any, g: Any, log_p: Any, target: Any, weight: Any, **attrs: Any
+) -> Any:
+    direct = _log_p_grad(F, g, log_p, target, weight, **attrs)
+    row = F.sum(direct, dims=(class_dim(log_p),))
+    return F.neg(F.mul(F.mul(h, F.exp(log_p)), row))
+
+
+#: The gradient of the scores; inputs (gradient of the loss, log-probabilities, target[, weight]).
+cross_entropy_backward = declare(
+    "cross_entropy_backward",
+    "composite",
+    infer=lambda g, log_p, *others, **attrs: (log_p,),
+    eval=_eval_cross_entropy_backward,
+    decompose=_decompose_cross_entropy_backward,
+    saves=("in0", "in1", "in2", "in3"),
+    vjps=(_backward_grad_g, _backward_grad_log_p, None, None),
+)
