@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -49,7 +49,7 @@ def snapshot(value: Any, depth: int = 0) -> Hashable:
     """
     if isinstance(value, SCALARS):
         return (type(value), _comparable(value))
-    if _is_opaque(value):
+    if is_opaque(value):
         return Same(value)
     if depth >= MAX_DEPTH:
         raise TraceRefused(f"a {type(value).__name__} is nested too deeply to be guarded")
@@ -84,7 +84,7 @@ def _check_length(value: Any) -> None:
         raise TraceRefused(f"a {type(value).__name__} of {len(value)} items is too large to guard")
 
 
-def _is_opaque(value: Any) -> bool:
+def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
     return isinstance(
         value, (Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType)
@@ -100,7 +100,7 @@ def _is_ours(cls: type) -> bool:
 
 def is_mutable(value: Any) -> bool:
     """Whether Python can change `value` without graphjit seeing it."""
-    if isinstance(value, SCALARS) or _is_opaque(value):
+    if isinstance(value, SCALARS) or is_opaque(value):
         return False
     if isinstance(value, tuple):
         return any(is_mutable(item) for item in value)
@@ -109,17 +109,36 @@ def is_mutable(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """`read()` still gives what it gave while recording. `name` is for messages."""
+    """A place that Python reads: a closure cell, a namespace's entry, or an object's attribute.
+
+    It still holds what it held while recording. `name` is for messages; `thing` is the object found
+    then, unless that can change without anyone seeing it.
+    """
 
     name: str
-    read: Callable[[], Any]
+    container: Any
+    key: str
     expected: Hashable
+    thing: Any
+
+    def read(self) -> Any:
+        container = self.container
+        if isinstance(container, CellType):
+            return container.cell_contents
+        if type(container) is dict:
+            return container[self.key]
+        return getattr(container, self.key)
 
     def holds(self) -> bool:
         try:
-            return snapshot(self.read()) == self.expected
+            value = self.read()
+            return value is self.thing or snapshot(value) == self.expected
         except (TraceRefused, AttributeError, KeyError, ValueError):
             return False
+
+
+#: `thing` of a guard on something mutable: identical to nothing
+CHANGING = object()
 
 
 class Reads:
@@ -140,55 +159,50 @@ class Reads:
         if isinstance(value, MethodType):
             self.function(value.__func__)
             return
-        read = functools.partial(getattr, owner, name)
-        table = name in TABLES
-        self._add(f"{type(owner).__name__}.{name}", read, value, not table and is_mutable(value))
+        always = name not in TABLES and is_mutable(value)
+        self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
 
-    def _add(self, name: str, read: Callable[[], Any], value: Any, always: bool) -> None:
+    def _add(self, name: str, container: Any, key: str, value: Any, always: bool) -> None:
         try:
-            guard = Guard(name, read, snapshot(value))
+            thing = CHANGING if name in TABLES or is_mutable(value) else value
+            guard = Guard(name, container, key, snapshot(value), thing)
         except TraceRefused as refusal:
             self.refusal = self.refusal or f"{name}: {refusal}"
             return
         (self.always if always else self.structural).append(guard)
 
     def function(self, function: Any) -> None:
-        """Guard the globals and closure cells that a user's function reads."""
+        """Guard the globals, closure cells and default arguments that a user's function reads."""
         function = inspect.unwrap(function)
         code = getattr(function, "__code__", None)
-        if code is None or code in self.functions or code.co_filename.startswith(PACKAGE):
-            return
-        if _is_library(code.co_filename):
+        if code is None or code in self.functions or _is_library(code.co_filename):
             return
         self.functions.add(code)
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
-            self._variable(name, functools.partial(_cell_contents, cell))
+            self._variable(name, cell, "")
         names = set(_names(code))
         for name in names & function.__globals__.keys():
-            self._variable(name, functools.partial(function.__globals__.__getitem__, name))
-        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            if is_mutable(value):
-                self._add("a default argument", functools.partial(_identity, value), value, True)
+            self._variable(name, function.__globals__, name)
+        for name in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, name) is not None:
+                self._variable(name, function, name)
         for name in names & function.__globals__.keys():
             self._follow(function.__globals__[name], names)
 
-    def _variable(self, name: str, read: Callable[[], Any]) -> None:
+    def _variable(self, name: str, container: Any, key: str) -> None:
         try:
-            value = read()
+            value = Guard(name, container, key, None, None).read()
         except ValueError:
             return
-        self._add(name, read, value, True)
+        self._add(name, container, key, value, True)
         if isinstance(value, (FunctionType, MethodType)):
             self.function(getattr(value, "__func__", value))
 
     def _follow(self, value: Any, names: set[str]) -> None:
         """The attributes of a user's module that its code names."""
-        if not isinstance(value, ModuleType) or _is_library(getattr(value, "__file__", None)):
-            return
-        if getattr(value, "__file__", "").startswith(PACKAGE):
-            return
-        for name in names & vars(value).keys():
-            self._variable(f"{value.__name__}.{name}", functools.partial(getattr, value, name))
+        if isinstance(value, ModuleType) and not _is_library(getattr(value, "__file__", None)):
+            for name in names & vars(value).keys():
+                self._variable(f"{value.__name__}.{name}", vars(value), name)
 
 
 #: tables of a module whose changes graphjit sees: they are compared only when `structure` moves
@@ -196,14 +210,6 @@ TABLES = frozenset(
     "_parameters _buffers _modules _forward_hooks _forward_pre_hooks _backward_hooks "
     "_backward_pre_hooks training".split()
 )
-
-def _cell_contents(cell: CellType) -> Any:
-    return cell.cell_contents
-
-
-def _identity(value: Any) -> Any:
-    return value
-
 
 def _names(code: CodeType) -> Iterator[str]:
     yield from code.co_names
@@ -213,9 +219,10 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _is_library(file: str | None) -> bool:
-    """Whether a source file belongs to an installed library or to Python itself."""
+    """Whether a source file belongs to graphjit, an installed library, or Python itself."""
     return (
         file is None
+        or file.startswith(PACKAGE)
         or file.startswith("<frozen")
         or "site-packages" in file
         or file.startswith(sys.base_prefix + "/lib")

@@ -117,6 +117,7 @@ class Recording:
     """What a finished recording hands to the compiler and to the replay."""
 
     graph: Graph
+    strides: list[tuple[int, ...]]
     sources: list[Source]
     written: list[Source]
     outputs: list[Any]
@@ -330,6 +331,7 @@ class Recorder:
         )
         return Recording(
             graph,
+            [_element_strides(root.array) for root in self.inputs],
             [root.source for root in self.inputs if root.source is not None],
             [root.source for root in written if root.source is not None],
             outputs,
@@ -376,6 +378,13 @@ class Existing:
     source: Source
     chain: Chain
     like: Tensor
+
+
+def _element_strides(array: np.ndarray) -> tuple[int, ...]:
+    """Strides in elements. TraceRefused where an element does not start at a multiple of them."""
+    if any(stride % array.itemsize for stride in array.strides) or not array.flags.aligned:
+        raise TraceRefused("an array whose strides are no multiples of its element size")
+    return tuple(stride // array.itemsize for stride in array.strides)
 
 
 def _released(tensor: Tensor) -> bool:

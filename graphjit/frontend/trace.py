@@ -16,9 +16,9 @@ from .. import config
 from ..codegen.assemble import assemble
 from ..errors import TraceRefused
 from ..ir.graph import Graph
-from ..ir.interp import Interpreted
 from ..passes import pipeline
-from .guards import SCALARS, Reads, Same, _is_opaque, snapshot, watching
+from .guards import SCALARS, Reads, is_opaque, snapshot, watching
+from .interpreted import Interpreted
 from .mode import MODE
 from .pytree import flatten
 from .recorder import Recorder, Recording
@@ -43,6 +43,7 @@ class Traced:
         functools.update_wrapper(self, function)
         self.function = function
         self.variants: dict[Hashable, list[Variant]] = {}
+        self.last: Variant | None = None
         self.count = 0
         self.unsettled = 0
         self.eager_reason: str | None = None
@@ -56,6 +57,16 @@ class Traced:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.disabled or MODE.recorder is not None or self.eager_reason is not None:
             return self.function(*args, **kwargs)
+        last = self.last
+        if last is not None and not kwargs:
+            found = last.matches(args)
+            if found is not None and last.holds(found):
+                done, result = last.replay(found)
+                return result if done else self.function(*args)
+        return self._find(args, kwargs)
+
+    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Replay the variant for these arguments, or record one."""
         tensors: list[Tensor] = []
         try:
             tree = flatten((args, kwargs), tensors, _static)
@@ -66,6 +77,7 @@ class Traced:
             return self.function(*args, **kwargs)
         for variant in variants:
             if variant.holds(tensors):
+                self.last = variant
                 done, result = variant.replay(tensors)
                 return result if done else self.function(*args, **kwargs)
         return self._record(key, tensors, args, kwargs)
@@ -102,7 +114,7 @@ class Traced:
         if VERSIONS.structure != structure:
             self._unsettled(attempt)
             return result
-        self._compile(key, tensors, recording, reads, tree, attempt)
+        self._compile(key, tensors, None if kwargs else args, recording, reads, tree, attempt)
         return result
 
     def _unsettled(self, attempt: Attempt) -> None:
@@ -116,6 +128,7 @@ class Traced:
         self,
         key: Hashable,
         tensors: list[Tensor],
+        args: tuple[Any, ...] | None,
         recording: Recording,
         reads: Reads,
         tree: Any,
@@ -124,7 +137,7 @@ class Traced:
         start = time.perf_counter()
         try:
             graph = pipeline.run(recording.graph, attempt.stages)
-            executable = backend(graph)
+            executable = backend(graph, recording)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
@@ -132,9 +145,10 @@ class Traced:
             return
         attempt.compile_seconds = time.perf_counter() - start
         variant = Variant(
-            key, tensors, recording, executable, reads.structural, reads.always, tree
+            key, tensors, args, recording, executable, reads.structural, reads.always, tree
         )
         attempt.graph, attempt.variant = graph, variant
+        self.last = variant
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
@@ -144,6 +158,7 @@ class Traced:
     def _stay_eager(self, reason: str) -> None:
         self.eager_reason = reason
         self.variants.clear()
+        self.last = None
         warnings.warn(
             f"{self.function.__qualname__} runs eagerly from now on: {reason}", stacklevel=4
         )
@@ -169,11 +184,11 @@ class Traced:
         return Report(self).stats()
 
 
-def backend(graph: Graph) -> Any:
+def backend(graph: Graph, recording: Recording) -> Any:
     """What runs an optimised graph, as `GRAPHJIT_BACKEND` says."""
     if config.get_str("BACKEND") == "interp":
         return Interpreted(graph)
-    return assemble(graph)
+    return assemble(graph, recording.strides)
 
 
 def _static(value: Any) -> Hashable:
@@ -185,7 +200,7 @@ def _static(value: Any) -> Hashable:
 
 
 def _returned(recorder: Recorder, value: Any) -> Any:
-    if not isinstance(value, SCALARS) and not _is_opaque(value):
+    if not isinstance(value, SCALARS) and not is_opaque(value):
         recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
     return value
 
@@ -210,6 +225,3 @@ def trace(function: Any = None) -> Any:
     if not callable(function):
         raise TypeError(f"trace() takes a function, got {type(function).__name__}")
     return Traced(function)
-
-
-__all__ = ["Same", "Traced", "trace"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from types import CellType
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..ir.graph import Graph
 from .dispatch import apply
-from .guards import Guard
+from .guards import Guard, is_mutable
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recorder import Argument, Captured, Draw, Existing, Fresh, GradOf, Recording, Scalar
@@ -19,13 +19,20 @@ from .state import VERSIONS
 from .tensor import Tensor
 
 
-class Executable(Protocol):
-    """A compiled graph. Results go into `outputs`; updated inputs are written in place.
+#: no argument is this object
+NEVER = object()
 
-    `run` returns False, having changed nothing, if a check in the graph failed.
+
+class Executable(Protocol):
+    """A compiled graph. `run` takes the inputs that are not bound, then arrays for the outputs;
+
+    updated inputs are written in place. It returns False, having changed nothing, if a check in the
+    graph failed.
     """
 
-    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool: ...
+    def bind(self, slot: int, array: np.ndarray) -> None: ...
+
+    def run(self, *arrays: np.ndarray) -> bool: ...
 
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
@@ -41,35 +48,28 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    arguments: list[tuple[int, int]] = field(default_factory=list)
-    grads: list[tuple[int, Tensor | int]] = field(default_factory=list)
+    passed: list[Argument | GradOf] = field(default_factory=list)
     scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
-    template: list[np.ndarray | None] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
     @staticmethod
-    def of(recording: Recording) -> Binding:
-        """Sort the inputs of a recording by their source."""
+    def of(recording: Recording, executable: Executable) -> Binding:
+        """Sort the inputs of a recording by their source; bind those that stay the same."""
         binding = Binding()
         for slot, source in enumerate(recording.sources):
-            binding.template.append(None)
-            if isinstance(source, Argument):
-                binding.arguments.append((slot, source.position))
-            elif isinstance(source, GradOf):
-                binding.grads.append((slot, source.owner))
+            if isinstance(source, (Argument, GradOf)):
+                binding.passed.append(source)
             elif isinstance(source, Captured):
                 binding.captured.append((source.tensor, source.tensor._array))
-                binding.template[slot] = source.tensor._array
+                executable.bind(slot, source.tensor._array)
             else:
-                binding._bind_scalar(slot, source, recording.graph)
+                dtype = recording.graph.inputs[slot].dtype.numpy
+                place = np.asarray(source.source.read(), dtype)
+                steady = not isinstance(source.source, Draw)
+                (binding.hypers if steady else binding.scalars).append((place, source.source))
+                executable.bind(slot, place)
         return binding
-
-    def _bind_scalar(self, slot: int, source: Scalar, graph: Graph) -> None:
-        place = np.asarray(source.source.read(), graph.inputs[slot].dtype.numpy)
-        self.template[slot] = place
-        steady = not isinstance(source.source, Draw)
-        (self.hypers if steady else self.scalars).append((place, source.source))
 
 
 class Variant:
@@ -77,6 +77,8 @@ class Variant:
 
     Args:
         tree: the call's arguments with tensors taken out.
+        tensors: the tensors among them.
+        args: the arguments, if all are positional.
         recording: what was recorded.
         executable: what runs it.
         structural: guards on state whose changes `VERSIONS.structure` counts.
@@ -88,6 +90,7 @@ class Variant:
         self,
         tree: Hashable,
         tensors: Sequence[Tensor],
+        args: tuple[Any, ...] | None,
         recording: Recording,
         executable: Executable,
         structural: list[Guard],
@@ -99,19 +102,49 @@ class Variant:
         self.recording = recording
         self.executable = executable
         self.structural = structural
-        self.always = always
+        self._sort(always)
         self.result = result
-        self.binding = Binding.of(recording)
+        self.binding = Binding.of(recording, executable)
         self.grad_mode = MODE.grad
         self.structure = VERSIONS.structure
         self.hyper = VERSIONS.hyper
         self.specs = [(v.shape, v.dtype.numpy) for v in recording.graph.outputs]
-        self.grad_specs = [recording.graph.inputs[slot].spec for slot, _ in self.binding.grads]
+        self.grads = [
+            (source.owner, value.spec)
+            for source, value in zip(recording.sources, recording.graph.inputs, strict=True)
+            if isinstance(source, GradOf)
+        ]
         self.frozen = [t._requires_grad for t, _ in self.binding.captured]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
+        self.plain = self._plain_arguments(args)
         self.replays = 0
         self.lock = threading.RLock()
+
+    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
+        """What `matches` compares; one impossible row if the arguments are not of the usual kind."""
+        never = [(None, NEVER, None, None, None, None)]
+        if args is None:
+            return never
+        rows: list[tuple[Any, ...]] = []
+        for arg in args:
+            if isinstance(arg, Tensor):
+                a = arg._array
+                leaf = arg._grad_fn is None
+                rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
+            elif not is_mutable(arg):
+                rows.append((None, arg, None, None, None, None))
+            else:
+                return never
+        return rows
+
+    def _sort(self, guards: list[Guard]) -> None:
+        """Split the guards of every call by where they look, so that each kind has a short loop."""
+        cells = [g for g in guards if isinstance(g.container, CellType)]
+        names = [g for g in guards if type(g.container) is dict]
+        self.cells = [(g.container, g.thing, g) for g in cells]
+        self.globals = [(g.container, g.key, g.thing, g) for g in names]
+        self.others = [g for g in guards if g not in cells and g not in names]
 
     def _written_tensors(self) -> list[Tensor | int | GradOf]:
         table: list[Tensor | int | GradOf] = []
@@ -124,6 +157,38 @@ class Variant:
                 table.append(source)
         return table
 
+    # --- is it for these arguments? -----------------------------------------------------------
+
+    def matches(self, args: tuple[Any, ...]) -> list[Tensor] | None:
+        """The tensors among `args` if this variant surely was made for such arguments.
+
+        A quick test for the usual call: tensors, and things that are the same object as before.
+        None says nothing: the full key decides then.
+        """
+        if len(args) != len(self.plain):
+            return None
+        tensors = []
+        for arg, (kind, shape, strides, dtype, requires, leaf) in zip(args, self.plain):
+            if kind is None:
+                if arg is not shape:
+                    return None
+                continue
+            if type(arg) is not kind:
+                return None
+            array = arg._array
+            if (
+                array.shape != shape
+                or array.strides != strides
+                or array.dtype is not dtype
+                or arg._requires_grad is not requires
+                or (arg._grad_fn is None) is not leaf
+            ):
+                return None
+            tensors.append(arg)
+        if len(tensors) > 1 and len({id(t._array) for t in tensors}) != len(tensors):
+            return None
+        return tensors
+
     # --- does it hold? ------------------------------------------------------------------------
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
@@ -134,7 +199,13 @@ class Variant:
             return False
         if VERSIONS.hyper != self.hyper and not self._still_predicted():
             return False
-        for guard in self.always:
+        for cell, thing, guard in self.cells:
+            if cell.cell_contents is not thing and not guard.holds():
+                return False
+        for namespace, name, thing, guard in self.globals:
+            if namespace.get(name) is not thing and not guard.holds():
+                return False
+        for guard in self.others:
             if not guard.holds():
                 return False
         return self._grads_fit(tensors) and self._apart(tensors)
@@ -166,7 +237,7 @@ class Variant:
         for owner in self.recording.grads_absent:
             if _resolve(owner, tensors)._grad is not None:
                 return False
-        for (_, owner), spec in zip(self.binding.grads, self.grad_specs, strict=True):
+        for owner, spec in self.grads:
             grad = _resolve(owner, tensors)._grad
             if grad is None or grad._array.shape != spec.shape or not grad._array.flags.c_contiguous:
                 return False
@@ -189,19 +260,17 @@ class Variant:
 
     def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
         """Run on new arguments: (True, result), or (False, None) with nothing changed."""
-        binding = self.binding
-        inputs = binding.template.copy()
-        for slot, position in binding.arguments:
-            inputs[slot] = tensors[position]._array
-        for slot, owner in binding.grads:
-            grad = _resolve(owner, tensors)._grad
-            assert grad is not None
-            inputs[slot] = grad._array
+        arrays = [
+            tensors[source.position]._array
+            if type(source) is Argument
+            else _grad_of(source, tensors)._array
+            for source in self.binding.passed
+        ]
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
         with self.lock:
-            for place, source in binding.scalars:
-                place[()] = source.read()
-            if not self.executable.run(inputs, outputs):  # type: ignore[arg-type]
+            for place, number in self.binding.scalars:
+                place[()] = number.read()
+            if not self.executable.run(*arrays, *outputs):
                 return False, None
         self.replays += 1
         return True, self._leave(tensors, outputs)
@@ -215,9 +284,7 @@ class Variant:
             elif isinstance(target, int):
                 tensors[target]._version[0] += 1
             else:
-                grad = _resolve(target.owner, tensors)._grad
-                assert grad is not None
-                grad._version[0] += 1
+                _grad_of(target, tensors)._version[0] += 1
         fresh = iter(outputs)
         results = [self._result(out, tensors, fresh) for out in recording.outputs]
         for owner, value in recording.grads:
@@ -249,6 +316,12 @@ def _resolve(owner: Tensor | int, tensors: Sequence[Tensor]) -> Tensor:
     return tensors[owner] if isinstance(owner, int) else owner
 
 
+def _grad_of(source: Any, tensors: Sequence[Tensor]) -> Tensor:
+    grad = _resolve(source.owner, tensors)._grad
+    assert grad is not None
+    return grad
+
+
 def _owner(array: np.ndarray) -> Any:
     """The object whose memory `array` looks into."""
     base = array.base
@@ -264,5 +337,3 @@ def _distinct(tensors: Sequence[Tensor], written: Sequence[int]) -> bool:
                 return False
     return True
 
-
-Compile = Callable[[Graph], Executable]

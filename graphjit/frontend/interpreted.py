@@ -1,0 +1,35 @@
+"""Replay through the interpreter: no kernels, so that capture and passes can be tried alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.interp import interpret
+
+
+class Interpreted:
+    """An executable that calls each op's `eval`."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.bound: dict[int, np.ndarray] = {}
+
+    def bind(self, slot: int, array: np.ndarray) -> None:
+        """Pass `array` as input `slot` in every run."""
+        self.bound[slot] = array
+
+    def run(self, *arrays: np.ndarray) -> bool:
+        """Run on the inputs that are not bound, writing outputs and updates in place."""
+        passed = iter(arrays)
+        inputs = [
+            self.bound[slot] if slot in self.bound else next(passed)
+            for slot in range(len(self.graph.inputs))
+        ]
+        outputs, updates = interpret(self.graph, inputs)
+        for target, result in zip(passed, outputs, strict=True):
+            np.copyto(target, result)
+        places = {value: array for value, array in zip(self.graph.inputs, inputs, strict=True)}
+        for (old, _), new in zip(self.graph.updates, updates, strict=True):
+            np.copyto(places[old], new)
+        return True

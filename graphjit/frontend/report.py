@@ -1,0 +1,97 @@
+"""What a traced function tells of itself: variants, kernels, host calls, times."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..ir.graph import Graph
+from ..passes.pipeline import Stage, table
+
+if TYPE_CHECKING:
+    from .trace import Traced
+    from .variant import Variant
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One recording: how long it ran and compiled, and what came of it."""
+
+    key: Hashable
+    record_seconds: float
+    compile_seconds: float = 0.0
+    reason: str = ""
+    stages: list[Stage] = field(default_factory=list)
+    graph: Graph | None = None
+    variant: Variant | None = None
+
+
+class Report:
+    """Reads a traced function; makes text and numbers."""
+
+    def __init__(self, traced: Traced) -> None:
+        self.traced = traced
+
+    @property
+    def compiled(self) -> list[Attempt]:
+        return [attempt for attempt in self.traced.attempts if attempt.variant is not None]
+
+    def text(self) -> str:
+        """The whole story, most important first."""
+        traced = self.traced
+        name = traced.function.__qualname__
+        lines = [f"{name}: {len(self.compiled)} compiled variant(s)"]
+        if traced.eager_reason is not None:
+            lines.append(f"  runs eagerly: {traced.eager_reason}")
+        for number, attempt in enumerate(traced.attempts):
+            lines.append(f"  recording {number}: {self.line(attempt)}")
+            lines += [f"    {row}" for row in self._details(attempt)]
+        return "\n".join(lines)
+
+    def line(self, attempt: Attempt) -> str:
+        """One recording in one line."""
+        recorded = f"recorded in {1e3 * attempt.record_seconds:.1f} ms"
+        if attempt.variant is None:
+            return f"{recorded}, not compiled: {attempt.reason or 'the compiler failed'}"
+        executable = attempt.variant.executable
+        kernels = len(getattr(executable, "sources", {}))
+        hosts = len(getattr(executable, "fallbacks", ()))
+        return (
+            f"{recorded}, compiled in {1e3 * attempt.compile_seconds:.1f} ms, "
+            f"{kernels} kernels, {hosts} host calls, {attempt.variant.replays} replays"
+        )
+
+    def _details(self, attempt: Attempt) -> list[str]:
+        if attempt.variant is None:
+            return []
+        executable = attempt.variant.executable
+        rows = table(attempt.stages).splitlines()
+        for fallback in getattr(executable, "fallbacks", ()):
+            where = f" at {fallback.node.loc}" if fallback.node.loc else ""
+            rows.append(f"host call {fallback.node.op.name}{where}: {fallback.reason}")
+        return rows
+
+    def kernels(self) -> dict[str, str]:
+        """Source of every generated kernel, by name."""
+        sources: dict[str, str] = {}
+        for attempt in self.compiled:
+            assert attempt.variant is not None
+            sources.update(getattr(attempt.variant.executable, "sources", {}))
+        return sources
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and seconds."""
+        compiled = self.compiled
+        return {
+            "variants": len(compiled),
+            "recordings": len(self.traced.attempts),
+            "replays": sum(a.variant.replays for a in compiled if a.variant is not None),
+            "kernels": len(self.kernels()),
+            "host_calls": sum(
+                len(getattr(a.variant.executable, "fallbacks", ()))
+                for a in compiled
+                if a.variant is not None
+            ),
+            "compile_seconds": sum(a.compile_seconds for a in compiled),
+        }
