@@ -5,9 +5,9 @@ None where no strides describe it, so that the elements have to be copied.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-
 
 from ..ir.graph import Node
 from ..runtime.instruction import Layout, row_major
@@ -85,7 +85,7 @@ def reshaped(base: Layout, shape: Sequence[int]) -> Layout | None:
         count, wanted = extents
         run = old[position : position + count]
         position += count
-        if any(a[1] != b[0] * b[1] for a, b in zip(run, run[1:])):
+        if any(a[1] != b[0] * b[1] for a, b in itertools.pairwise(run)):
             return None
         step = run[-1][1] if run else 1
         group: list[int] = []

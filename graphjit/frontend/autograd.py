@@ -200,10 +200,10 @@ class FunctionNode(Node):
 
 
 class Function:
-    """A differentiable operation of the user's own: static `forward(ctx, ...)`, `backward(ctx, ...)`.
+    """A differentiable operation of the user's own: static methods `forward` and `backward`.
 
-    `forward` computes with tensors and may keep what it needs on `ctx`; `backward` gets one
-    gradient for each output and returns one for each input (None where there is none).
+    `forward(ctx, ...)` computes with tensors and may keep what it needs on `ctx`; `backward(ctx, ...)` gets
+    one gradient for each output and returns one for each input (None where there is none).
     """
 
     @staticmethod

@@ -39,7 +39,7 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     arrays = [x._array if isinstance(x, tensor) else x for x in inputs]
     try:
         result = op.eval(np, *arrays, **attrs)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (NumPy's error, whatever it is, becomes PyTorch's)
         raise _explain(op, inputs, attrs, error) from None
     if op.n_outputs == 1:
         outputs = (tensor._of(result if type(result) is np.ndarray else np.asarray(result)),)
@@ -74,7 +74,9 @@ def _mark_views(op: Op, base: Tensor, outputs: tuple[Tensor, ...], attrs: dict[s
         out._mark_view(base, OPS["slice_"], where)
 
 
-def _attach(op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
+def _attach(
+    op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: dict[str, Any]
+) -> None:
     """Put a node on the tape if a differentiable input requires grad."""
     tensor = _tensor_type()
     differentiable = op.vjps if op.joint_vjp is None else inputs
@@ -141,7 +143,7 @@ def _explain(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], error: Except
     """The error that PyTorch would raise: `infer`'s if it has one, else the one that came."""
     try:
         op.infer(*(spec_of(x) for x in inputs), **attrs)
-    except Exception as better:
+    except Exception as better:  # noqa: BLE001  (any error that infer raises is the better one)
         return locate(better)
     return locate(error)
 

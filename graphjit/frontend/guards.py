@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def snapshot(value: Any, depth: int = 0) -> Hashable:
 
 
 def _comparable(value: Any) -> Hashable:
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and math.isnan(value):
         return "nan"
     if isinstance(value, slice):
         return (value.start, value.stop, value.step)
@@ -222,10 +223,8 @@ def _is_library(file: str | None) -> bool:
     """Whether a source file belongs to graphjit, an installed library, or Python itself."""
     return (
         file is None
-        or file.startswith(PACKAGE)
-        or file.startswith("<frozen")
+        or file.startswith((PACKAGE, "<frozen", sys.base_prefix + "/lib"))
         or "site-packages" in file
-        or file.startswith(sys.base_prefix + "/lib")
     )
 
 

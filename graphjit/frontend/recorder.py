@@ -203,7 +203,7 @@ class Recorder:
         try:
             operands = [self._operand(x) for x in inputs]
             values = self.builder.add(op, operands, attrs, user_location())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (the eager result stands; only the trace ends)
             self.refuse(f"{op.name} cannot be recorded: {error}")
             return
         for tensor, value in zip(outputs, values, strict=True):
@@ -235,7 +235,7 @@ class Recorder:
         if isinstance(entry, Window):
             try:
                 root.value = scatter_views(root.value, entry.chain, new, self.namespace)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (the eager write stands)
                 self.refuse(f"a write through a view cannot be recorded: {error}")
                 return
         else:

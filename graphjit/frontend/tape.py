@@ -239,7 +239,7 @@ class _Walk:
         return [self.captured.get(_edge_key(t)) for t in self.inputs]
 
     def _order(self, roots: Sequence[Tensor]) -> list[Node]:
-        """Nodes reachable from the roots (and, if inputs are wanted, leading to them), newest first."""
+        """Nodes reachable from the roots, newest first; only those leading to wanted inputs."""
         seen: set[Node] = set()
         stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
         while stack:

@@ -14,10 +14,9 @@ from .dispatch import apply
 from .guards import Guard, is_mutable
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import Argument, Captured, Draw, Existing, Fresh, GradOf, Recording, Scalar
+from .recorder import Argument, Captured, Draw, Existing, Fresh, GradOf, Recording
 from .state import VERSIONS
 from .tensor import Tensor
-
 
 #: no argument is this object
 NEVER = object()
@@ -122,7 +121,7 @@ class Variant:
         self.lock = threading.RLock()
 
     def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
-        """What `matches` compares; one impossible row if the arguments are not of the usual kind."""
+        """What `matches` compares; an impossible row if the arguments are not of that kind."""
         never = [(None, NEVER, None, None, None, None)]
         if args is None:
             return never
@@ -239,9 +238,9 @@ class Variant:
                 return False
         for owner, spec in self.grads:
             grad = _resolve(owner, tensors)._grad
-            if grad is None or grad._array.shape != spec.shape or not grad._array.flags.c_contiguous:
+            if grad is None or grad._array.shape != spec.shape:
                 return False
-            if grad._array.dtype != spec.dtype.numpy:
+            if grad._array.dtype != spec.dtype.numpy or not grad._array.flags.c_contiguous:
                 return False
         return True
 
