@@ -172,7 +172,7 @@ class _Assembler:
         try:
             homes = self._emit_native(node, operands, homes)
         except CompileError as error:
-            if config.get_bool("STRICT") and not getattr(node.op, "host_only", False):
+            if config.get_bool("STRICT") and not node.op.host_only:
                 raise
             del self.instructions[mark:]
             self.fallbacks.append(Fallback(node, str(error)))

@@ -14,7 +14,7 @@ Emit = Callable[[Node, Sequence[Layout], Sequence[Layout]], list[Instruction]]
 
 def _matmul(node: Node, operands: Sequence[Layout], homes: Sequence[Layout]) -> list[Instruction]:
     try:
-        return [gemm.matmul(*operands, homes[0])]
+        return [gemm.matmul(operands[0], operands[1], homes[0])]
     except ValueError as error:
         raise CompileError(str(error)) from error
 

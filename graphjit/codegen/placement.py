@@ -6,6 +6,7 @@ they have to end up: a result, an updated input, a part of a concatenation.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 
@@ -29,7 +30,7 @@ class Placement:
         for slot, value in enumerate(graph.outputs, len(graph.inputs)):
             self._offer(value, Layout.contiguous(External(slot), value.shape, value.dtype))
         for old, new in graph.updates:
-            self._offer(new, inputs[old], lambda node, old=old: self._unread_after(old, node))
+            self._offer(new, inputs[old], functools.partial(self._unread_after, old))
 
     def _last_reads(self) -> dict[Value, int]:
         """For each input, the position of the last node that reads it or a view of it."""

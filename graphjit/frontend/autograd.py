@@ -178,6 +178,9 @@ class FunctionNode(Node):
     """The tape node of a custom `Function`; its backward is the user's."""
 
     __slots__ = ("context", "function", "outputs")
+    context: Context
+    function: type[Function]
+    outputs: list[tuple[Any, Any]]
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         context = self.context
@@ -202,8 +205,9 @@ class FunctionNode(Node):
 class Function:
     """A differentiable operation of the user's own: static methods `forward` and `backward`.
 
-    `forward(ctx, ...)` computes with tensors and may keep what it needs on `ctx`; `backward(ctx, ...)` gets
-    one gradient for each output and returns one for each input (None where there is none).
+    `forward(ctx, ...)` computes with tensors and may keep what it needs on `ctx`;
+    `backward(ctx, ...)` gets one gradient for each output and returns one for each input, None
+    where there is none.
     """
 
     @staticmethod

@@ -6,7 +6,7 @@ write through a view becomes a new value of its root, so the graph stays pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,9 +27,11 @@ Chain = tuple[tuple[Op, dict[str, Any]], ...]
 
 
 class ScalarSource(Protocol):
-    """Something read at each call, as a Python number. Hashable: equal sources are one input."""
+    """Something read at each call, as a Python number. Equal sources are one input."""
 
     def read(self) -> float: ...
+
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +138,7 @@ class Recorder:
         self.refusal: str | None = None
         self.entries: dict[int, Root | Window] = {}
         self.inputs: list[Root] = []
-        self.scalars: dict[Hashable, Tensor] = {}
+        self.scalars: dict[ScalarSource, Tensor] = {}
         self.predicates: dict[ScalarSource, bool] = {}
         self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.grads_absent: list[Tensor] = []
