@@ -206,11 +206,9 @@ def result_type(inputs: Sequence[Any]) -> DType:
         else:
             dtype = dtypes.of_number(x)
             number = dtype if number is None else _join(number, dtype)
-    result = None
-    for dtype in (strong, weak, number):
-        if dtype is not None:
-            result = dtype if result is None else dtypes.promote_weak(result, dtype)
-    assert result is not None
+    result, *weaker = (dtype for dtype in (strong, weak, number) if dtype is not None)
+    for dtype in weaker:
+        result = dtypes.promote_weak(result, dtype)
     return result
 
 
