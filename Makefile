@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+RESULTS = benchmarks/results
 
 .PHONY: demo test bench lint
 
@@ -16,7 +17,7 @@ test: $(VENV)/.test
 	$(RUN) -m pytest -q -n auto $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench
-	$(RUN) -m benchmarks.run $(BENCH_ARGS)
+	$(RUN) -m benchmarks.run --json $(RESULTS).json --markdown $(RESULTS).md $(BENCH_ARGS)
 
 lint: $(VENV)/.lint
 	$(RUN) -m ruff check .
