@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..dtypes import DType
 
@@ -145,8 +146,11 @@ class Instruction:
 class HostCall:
     """A Python function called between native instructions.
 
-    It gets the arrays of the call by slot and the program's memory as a uint8 array.
+    `function(*inputs)` gets an array for each layout and a float for each scalar slot, and returns
+    an array, or a tuple of arrays, that are copied to `outputs`.
     """
 
     name: str
-    function: Callable[..., object]
+    function: Callable[..., Any]
+    inputs: tuple[Layout | ScalarSlot, ...]
+    outputs: tuple[Layout, ...]

@@ -1,0 +1,1 @@
+"""Functions that Numba compiles. Importing a module of this package imports Numba."""

@@ -1,0 +1,44 @@
+"""Words of a matrix product's table: `c[m, n] (+)= sum over k of a[m, k] * b[k, n]`, batched."""
+
+(
+    A,  # addresses of the operands and the result
+    B,
+    C,
+    ROWS,  # extents m, n, k
+    COLUMNS,
+    INNER,
+    A_ROW,  # strides in elements
+    A_INNER,
+    B_INNER,
+    B_COLUMN,
+    C_ROW,
+    C_COLUMN,
+    ACCUMULATE,  # 1 to add to what is in c
+    BY_COLUMNS,  # 1 if the range counts batches x columns, 0 for batches x rows
+    BATCH,  # extents of BATCH_DIMS batch dimensions
+    _BATCH_1,
+    _BATCH_2,
+    _BATCH_3,
+    A_BATCH,  # strides of the batch dimensions
+    _A_BATCH_1,
+    _A_BATCH_2,
+    _A_BATCH_3,
+    B_BATCH,
+    _B_BATCH_1,
+    _B_BATCH_2,
+    _B_BATCH_3,
+    C_BATCH,
+    _C_BATCH_1,
+    _C_BATCH_2,
+    _C_BATCH_3,
+    GEMM,  # address of the library's function
+    GET_THREADS,  # omp_get_max_threads and omp_set_num_threads, or 0
+    SET_THREADS,
+    PACK_A,  # 1 if the operand must be copied to scratch first
+    PACK_B,
+    STATUS,
+    SCRATCH,
+    WORDS,
+) = range(38)
+
+BATCH_DIMS = 4
