@@ -4,6 +4,7 @@ from . import (  # noqa: F401
     activations,
     classification,
     contract,
+    convolution,
     creation,
     elementary,
     fused,
@@ -12,6 +13,7 @@ from . import (  # noqa: F401
     losses,
     normalization,
     pointwise,
+    pooling,
     reduce,
     shape,
 )
