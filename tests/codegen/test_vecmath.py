@@ -69,16 +69,16 @@ LOOPS = {1: loop1, 2: loop2, 3: loop3}
 
 
 def erf(x: Any) -> Any:
-    """The Taylor series in extended precision to 1, then 1 - erfc, where float64 is enough."""
-    bounded = np.where(np.abs(x) <= 1, x, 0)
+    """The Taylor series in extended precision to 2, then 1 - erfc, where float64 is enough."""
+    bounded = np.where(np.abs(x) <= 2, x, 0)
     term, total = bounded, bounded
-    for n in range(1, 30):
+    for n in range(1, 60):
         term = -term * bounded**2 / n
         total = total + term / (2 * n + 1)
     near = total * 2 / np.sqrt(np.arctan(Long(1)) * 4)
     tail = special.erfc(np.abs(x).astype(np.float64)).astype(Long)
     far = np.copysign(1 - tail, x)
-    return np.where(np.abs(x) <= 1, np.where(x == 0, x, near), far)
+    return np.where(np.abs(x) <= 2, np.where(x == 0, x, near), far)
 
 
 REFERENCES: dict[str, Callable[[Any], Any]] = {
