@@ -1,0 +1,26 @@
+"""What scalar instructions cost, roughly: an addition of a vector element is 1."""
+
+from __future__ import annotations
+
+from .program import INDEX, LITERAL, LOAD, SCALAR, Value
+
+#: Up to this cost a value is computed again rather than stored and loaded.
+RECOMPUTED = 4
+#: A reduction inside a loop is never worth repeating.
+REDUCTION_COST = 1000
+
+_ARITHMETIC = frozenset(
+    "neg abs sign add sub mul max min lt le gt ge eq ne select bitand bitor bitxor bitnot shl shr "
+    "isnan isinf logical_not cast".split()
+)
+_FREE = frozenset((SCALAR, LITERAL, INDEX))
+_DIVISION = frozenset("div sqrt rsqrt reciprocal floor ceil round trunc".split())
+
+
+def cost_of(value: Value) -> int:
+    """The cost of one element of `value`, given its operands."""
+    if value.op in _FREE:
+        return 0
+    if value.op == LOAD or value.op in _ARITHMETIC:
+        return 1
+    return 5 if value.op in _DIVISION else 20

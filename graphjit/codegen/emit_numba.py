@@ -1,0 +1,75 @@
+"""Has kernels compiled by Numba.
+
+Reads a `loops.Kernel`. Its text determines the machine code, and so is the key of the cache.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from .. import dtypes
+from ..runtime import cache as object_cache
+from ..runtime import objects
+from .arrange import TILE
+from .loops import Kernel
+from .numba_text import Printer
+
+#: Rises when the functions that the text calls change their code.
+VERSION = 1
+_GROUPS = re.compile(r"# memory of (\d+) groups")
+_CALL = re.compile(r"\b([a-z]\w*)\(")
+
+
+@cache
+def source(kernel: Kernel) -> str:
+    """`kernel` as the text of a Python function `kernel(table, begin, end)`."""
+    return Printer(kernel, TILE).text()
+
+
+@cache
+def compile_kernel(kernel: Kernel) -> int:
+    """The address of `kernel` as a native function. CompileError if it cannot be built."""
+    text = source(kernel)
+    return object_cache.kernel_address(f"numba {VERSION}\n{text}", lambda: build(text))
+
+
+def build(text: str) -> objects.ObjectCode:
+    """Object code of the function that `text` defines."""
+    from ..runtime.native import scratch
+    from . import numba_intrinsics as machine
+
+    header = _GROUPS.match(text)
+    assert header is not None
+    groups = int(header[1])
+    namespace: dict[str, Any] = {
+        name: getattr(machine, name)
+        for name in ("pointer", "integer", "number", "as_pointer", "round_half")
+    }
+    namespace.update({f"fold_{name}": fold for name, fold in machine.FOLDS.items()})
+    namespace.update(claim=scratch.claim, release=scratch.release)
+    namespace.update(inf=float("inf"), nan=float("nan"))
+    for name in set(_CALL.findall(text)):
+        if name not in namespace and name not in ("kernel", "range", "min", "max"):
+            namespace[name] = _function(name, groups)
+    exec(compile(text, "<graphjit kernel>", "exec"), namespace)  # noqa: S102
+    return objects.compile_function(namespace["kernel"])
+
+
+def _function(name: str, groups: int) -> Any:
+    """The function called `name`: a conversion, a memory access, or a scalar instruction."""
+    from . import numba_intrinsics as machine
+    from . import vecmath
+
+    operation, *suffix = name.split("_")
+    if not suffix:
+        return machine.register_type(dtypes.by_name(operation))
+    if operation in ("load", "store"):
+        access = getattr(machine, operation)
+        return access(dtypes.by_name(suffix[0]), int(suffix[1]), groups)
+    dtype = dtypes.by_name(suffix[-1])
+    if operation == "local":
+        return machine.local(dtype)
+    instruction = name.rsplit("_", 1)[0]
+    return vecmath.lookup(instruction, dtype.name)

@@ -1,0 +1,167 @@
+"""Lowers fused nodes: from a body graph and memory layouts to kernels and their arguments.
+
+Reads a body of pointwise ops and reductions over one domain. Sizes and strides end up in the
+arguments alone, so that another batch size gives the same kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..ir.graph import Graph
+from ..ops.scalar import INSTRUCTIONS
+from ..runtime.instruction import Arena, Argument, Instruction, Layout, Scratch
+from .arrange import TILE, Nest, arrange
+from .costs import cost_of
+from .emit_numba import compile_kernel, source
+from .flatten import Operand, flatten
+from .loops import Buffer, Kernel, Let, Local, Update, statements
+from .program import Program, Slot, Workspace
+from .schedule import schedule
+
+#: Local arrays beyond this many bytes are claimed from the program's scratch memory.
+STACK_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCall:
+    """A kernel with its arguments, to be run over 0..extent of its parallel index.
+
+    `work` is the cost of one index, in additions of one vector element.
+    """
+
+    kernel: Kernel
+    args: tuple[Argument | Workspace, ...]
+    extent: int
+    work: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """Kernel calls to be run in this order, and the bytes of memory they share."""
+
+    calls: tuple[KernelCall, ...]
+    workspace: int
+
+    def instructions(self, workspace: Arena | None = None) -> Iterator[tuple[Instruction, str]]:
+        """Compiled calls with the kernels' source; `workspace` is where the shared memory is."""
+        for call in self.calls:
+            args = tuple(_placed(argument, workspace) for argument in call.args)
+            text = source(call.kernel)
+            name = f"{kernel_name(call.kernel)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+            address = compile_kernel(call.kernel)
+            yield Instruction(name, address, args, 0, call.extent), text
+
+
+def _placed(argument: Argument | Workspace, workspace: Arena | None) -> Argument:
+    if not isinstance(argument, Workspace):
+        return argument
+    assert workspace is not None
+    return Arena(workspace.offset + argument.offset)
+
+
+def kernel_name(kernel: Kernel) -> str:
+    """What the kernel does, in a few words: its reductions and dearest instructions."""
+    words: list[str] = []
+    for statement in statements(kernel.body):
+        word = statement.combine if isinstance(statement, Update) else ""
+        if isinstance(statement, Let) and statement.op in INSTRUCTIONS:
+            word = statement.op
+        if word and word not in words:
+            words.append(word)
+    telling = [word for word in words if word not in ("cast", "select")] or words
+    return "_".join(telling[:4]) or "copy"
+
+
+def lower(
+    body: Graph,
+    operands: Sequence[Operand],
+    results: Sequence[Layout],
+    inplace: Mapping[int, int] | None = None,
+) -> Lowered:
+    """Kernels that compute `body`.
+
+    `operands` and `results` have the shapes and dtypes of the body's inputs and results; a number
+    given at each call is a `ScalarSlot`. `inplace` maps the position of a result to that of the
+    operand whose memory it takes, with the same strides. Other results overlap nothing.
+
+    CompileError if the body cannot be lowered.
+    """
+    program = flatten(body, operands, results, inplace or {})
+    return Lowered((_call(program),), 0)
+
+
+def _call(program: Program) -> KernelCall:
+    nest = arrange(program)
+    scheduled = schedule(nest)
+    program = nest.program
+    extents = [*program.extents]
+    if nest.tile is not None:
+        assert nest.vector is not None
+        extents.append(-(-extents[nest.vector] // TILE))
+    parallel = nest.order[: nest.parallel]
+    if nest.elementwise and nest.vector is not None:
+        parallel = (*parallel, nest.vector)
+    sizes = tuple(
+        axis
+        for axis in range(len(program.extents))
+        if axis not in parallel[:1] or nest.tile is not None
+    )
+    bytes_needed = sum(_bytes(local, extents) for local in scheduled.locals)
+    kernel = Kernel(
+        tuple(_buffer(slot, nest) for slot in program.slots),
+        sizes,
+        tuple(dtype for _, dtype in program.scalars),
+        scheduled.locals,
+        scheduled.body,
+        parallel,
+        nest.vector,
+        nest.tile,
+        bytes_needed > STACK_BYTES,
+    )
+    extent = math.prod(extents[axis] for axis in parallel)
+    args = _arguments(kernel, program, sizes, bytes_needed)
+    return KernelCall(kernel, args, extent, _work(program, extent))
+
+
+def _buffer(slot: Slot, nest: Nest) -> Buffer:
+    def unit(axis: int, stride: int) -> int | None:
+        return stride if stride == 0 or (stride == 1 and axis == nest.vector) else None
+
+    return Buffer(slot.dtype, tuple(map(unit, range(len(slot.strides)), slot.strides)), slot.group)
+
+
+def _bytes(local: Local, extents: Sequence[int]) -> int:
+    size = local.dtype.itemsize
+    for axis in local.axes:
+        size *= TILE if local.tiled and axis == local.axes[-1] else extents[axis]
+    return -(-size // 64) * 64
+
+
+def _arguments(
+    kernel: Kernel, program: Program, sizes: Sequence[int], bytes_needed: int
+) -> tuple[Argument | Workspace, ...]:
+    args: list[Argument | Workspace] = [slot.memory for slot in program.slots]
+    args += [program.extents[axis] for axis in sizes]
+    for buffer, slot in zip(kernel.buffers, program.slots, strict=True):
+        pairs = zip(buffer.unit, slot.strides, strict=True)
+        args += [stride for unit, stride in pairs if unit is None]
+    args += [argument for argument, _ in program.scalars]
+    if kernel.spacious:
+        args.append(Scratch(bytes_needed))
+    return tuple(args)
+
+
+def _work(program: Program, extent: int) -> int:
+    """The mean cost of one of `extent` indices."""
+    total = len(program.stores)
+    for value in program.values:
+        reach = value.axes
+        for arg in value.args:
+            reach |= program.values[arg].axes
+        count = math.prod(e for axis, e in enumerate(program.extents) if reach >> axis & 1)
+        total += count * cost_of(value)
+    return -(-total // max(extent, 1))

@@ -1,0 +1,399 @@
+"""Orders the scalar statements of a program into the loops of its nest.
+
+Reads a `Nest`, makes the statements of a kernel. Work is driven by demand: from the roots (stores,
+and updates of reductions) back to what they need. Where several loops over the same axis need a
+value, cheap ones are computed again and dear ones kept in a local array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from . import loops
+from .arrange import Nest
+from .costs import RECOMPUTED, REDUCTION_COST, cost_of
+from .loops import Accumulator, Get, Let, Local, Loop, Put, Statement, Update
+from .program import LOAD, REDUCE, Axes, Reduction, Store, members
+
+#: Where in a context something happens: (stage, 0, step, 0) for statements between loops,
+#: (stage, 1, 0, position of the axis in the nest) for a loop.
+Place = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """Something to be done with `value` along `axes`: a store, a put, or an update of `reduce`."""
+
+    value: int
+    axes: Axes
+    store: Store | None = None
+    local: int = -1
+    reduce: int = -1
+
+
+@dataclass(slots=True)
+class _Segment:
+    """Statements between loops, or one loop; `closure` is what is computed there."""
+
+    roots: list[_Root] = field(default_factory=list)
+    closure: set[int] = field(default_factory=set)
+    fetched: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What is at hand: values in registers, and values in local arrays."""
+
+    registers: set[int] = field(default_factory=set)
+    arrays: dict[int, int] = field(default_factory=dict)
+
+    def copy(self) -> _Scope:
+        return _Scope(set(self.registers), dict(self.arrays))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Statements, and the local arrays they use."""
+
+    body: tuple[Statement, ...]
+    locals: tuple[Local, ...]
+
+
+def schedule(nest: Nest) -> Schedule:
+    """The statements of `nest.program` in loops."""
+    scheduler = _Scheduler(nest)
+    roots = [_Root(s.value, s.axes, store=s) for s in nest.program.stores]
+    body = _Context(scheduler, 0, roots, _Scope()).build()
+    return Schedule(tuple(body), tuple(scheduler.locals))
+
+
+def _not_before(last: Place, place: Place) -> Place:
+    """Where a root of `place` goes so that it comes after the loads at `last` of each element."""
+    if place[1] == 0:
+        return (last[0] + 1, 0, 0, 0) if last[1] else last
+    if last[1] == 0 or last[3] == place[3]:
+        return (last[0], *place[1:])
+    return (last[0] + 1, *place[1:])
+
+
+class _Scheduler:
+    """What all contexts share: the nest and the local arrays made so far."""
+
+    def __init__(self, nest: Nest) -> None:
+        self.nest = nest
+        self.values = nest.program.values
+        self.slots = nest.program.slots
+        self.vector: Axes = 0 if nest.vector is None else 1 << nest.vector
+        self.position = {axis: i for i, axis in enumerate(nest.order)}
+        self.locals: list[Local] = []
+        self.may_spill = any(value.op == REDUCE for value in self.values)
+        written = {self.slots[store.slot].group for store in nest.program.stores}
+        #: loads that a store must not overtake, by the group of their memory
+        self.hazards: dict[int, set[int]] = {}
+        for number, value in enumerate(self.values):
+            if value.op == LOAD and isinstance(value.detail, int):
+                group = self.slots[value.detail].group
+                if group in written:
+                    self.hazards.setdefault(group, set()).add(number)
+
+    def reduced_axis(self, value: int) -> Axes:
+        """The axis, as a set, that a reduce value takes away."""
+        detail = self.values[value].detail
+        assert isinstance(detail, Reduction)
+        return detail.axes
+
+    def new_local(self, value: int, open_axes: Axes) -> int:
+        """A local array for `value` over its axes that have no loop yet."""
+        nest, axes = self.nest, self.values[value].axes & ~open_axes
+        tiled = nest.tile is not None and bool(open_axes >> nest.tile & 1)
+        inner = [axis for axis in nest.order if axes >> axis & 1 and axis != nest.tile]
+        if axes & self.vector:
+            assert nest.vector is not None
+            inner.append(nest.vector)
+        tiled = tiled and bool(axes & self.vector)
+        self.locals.append(Local(self.values[value].dtype, tuple(inner), tiled))
+        return len(self.locals) - 1
+
+
+class _Context:
+    """The inside of the loops over `open_axes`: does `roots`, given what is in `scope`.
+
+    A value is *own* if it needs no further loop but perhaps the vector loop, else it is deep. An
+    own value without the vector axis is a scalar: computed once, it stays in its register.
+    """
+
+    def __init__(
+        self, scheduler: _Scheduler, open_axes: Axes, roots: Sequence[_Root], scope: _Scope
+    ) -> None:
+        self.shared = scheduler
+        self.values = scheduler.values
+        self.vector = scheduler.vector
+        self.open = open_axes
+        self.roots = list(roots)
+        self.scope = scope
+        self.needed: list[int] = []
+        self.fetched: set[int] = set()
+        self.place: dict[int, Place] = {}
+        self.segments: dict[Place, _Segment] = {}
+        self.spilled: dict[int, tuple[int, Place]] = {}
+        self.postponed: dict[_Root, Place] = {}
+
+    def build(self) -> list[Statement]:
+        self._find_needed()
+        for number in self.needed:
+            self.place[number] = self._earliest(number)
+        count = len(self.shared.locals)
+        self._segment()
+        while self._postpone_stores():
+            del self.shared.locals[count:]
+            self._segment()
+        return self._emit()
+
+    # -- what is needed, and when it can be had
+
+    def _missing(self, axes: Axes) -> Axes:
+        return axes & ~self.open & ~self.vector
+
+    def _is_own(self, number: int) -> bool:
+        return not self._missing(self.values[number].axes)
+
+    def _is_scalar(self, number: int) -> bool:
+        return not self.values[number].axes & ~self.open
+
+    def _find_needed(self) -> None:
+        seen: set[int] = set()
+        stack = [root.value for root in self.roots]
+        while stack:
+            number = stack.pop()
+            if number in seen or number in self.scope.registers:
+                continue
+            if number in self.scope.arrays:
+                if self._is_scalar(number):
+                    self.fetched.add(number)
+                continue
+            seen.add(number)
+            stack.extend(self.values[number].args)
+        self.needed = sorted(seen)
+
+    def _earliest(self, number: int) -> Place:
+        value = self.values[number]
+        places = [self.place[arg] for arg in value.args if arg in self.place]
+        latest = max(places, default=(0, 0, 0, 0))
+        if not self._is_own(number):
+            return (latest[0], 1, 0, 0)
+        if value.op != REDUCE:
+            return latest
+        if self.shared.reduced_axis(number) == self.vector:
+            return (latest[0], 0, latest[2] + 1, 0)
+        return (latest[0] + 1, 0, 0, 0)
+
+    def _place_of(self, root: _Root) -> Place:
+        """The segment that `root` belongs to."""
+        if root in self.postponed:
+            return self.postponed[root]
+        place = self.place.get(root.value, (0, 0, 0, 0))
+        missing = self._missing(root.axes)
+        if not missing:
+            return place
+        first = min(self.shared.position[axis] for axis in members(missing))
+        return (place[0], 1, 0, first)
+
+    def _segment(self) -> None:
+        """Distribute roots over segments, then decide what each computes."""
+        self.segments.clear()
+        self.spilled.clear()
+        for root in [*self.roots, *self._updates()]:
+            self._segment_at(self._place_of(root)).roots.append(root)
+        for place in sorted(self.segments):
+            segment = self.segments[place]
+            for root in list(segment.roots):
+                self._visit(root.value, place, segment)
+
+    def _segment_at(self, place: Place) -> _Segment:
+        return self.segments.setdefault(place, _Segment())
+
+    def _updates(self) -> Iterable[_Root]:
+        for number in self.needed:
+            value = self.values[number]
+            if value.op == REDUCE and self._is_own(number):
+                (source,) = value.args
+                axes = self.values[source].axes | self.shared.reduced_axis(number)
+                yield _Root(source, axes, reduce=number)
+
+    def _visit(self, number: int, place: Place, segment: _Segment) -> None:
+        """Have `number` at hand in the segment at `place`: computed, or fetched."""
+        value = self.values[number]
+        if number in segment.closure or self._is_scalar(number):
+            return
+        kept = number in self.spilled and self.spilled[number][1] < place
+        if kept or number in self.scope.arrays:
+            segment.fetched.add(number)
+            return
+        if value.op == REDUCE and self._is_own(number):
+            segment.fetched.add(number)
+            return
+        home = self._home(number, place)
+        if home is not None:
+            self._spill(number, home)
+            segment.fetched.add(number)
+            return
+        segment.closure.add(number)
+        for arg in value.args:
+            self._visit(arg, place, segment)
+
+    def _home(self, number: int, place: Place) -> Place | None:
+        """The earlier segment that should keep `number` for the one at `place`, if any."""
+        if not self.shared.may_spill:
+            return None
+        cost = self._cost(number)
+        for earlier in sorted(self.segments):
+            if earlier < place and number in self.segments[earlier].closure:
+                return earlier if cost > RECOMPUTED else None
+        if place[1] == 1 and self._is_own(number) and cost > 1:
+            return self.place[number]
+        return None
+
+    def _cost(self, number: int) -> int:
+        """What computing `number` again takes."""
+        seen: set[int] = set()
+        total, stack = 0, [number]
+        while stack:
+            current = stack.pop()
+            if current in seen or self._is_scalar(current) or current in self.scope.arrays:
+                continue
+            seen.add(current)
+            value = self.values[current]
+            if value.op == REDUCE:
+                if self._is_own(current):
+                    continue
+                total += REDUCTION_COST
+            total += cost_of(value)
+            stack.extend(value.args)
+        return total
+
+    def _spill(self, number: int, home: Place) -> None:
+        local = self.shared.new_local(number, self.open)
+        segment = self._segment_at(home)
+        segment.roots.append(_Root(number, self.values[number].axes, local=local))
+        self._visit(number, home, segment)
+        self.spilled[number] = (local, home)
+
+    def _postpone_stores(self) -> bool:
+        """Move stores behind the last loads of the memory they overwrite; whether any moved."""
+        moved = False
+        for root in self.roots:
+            if root.store is None:
+                continue
+            group = self.shared.slots[root.store.slot].group
+            loads = self.shared.hazards.get(group, set())
+            last = max((p for p, s in self.segments.items() if s.closure & loads), default=None)
+            place = self._place_of(root)
+            if last is not None and last > place:
+                self.postponed[root] = _not_before(last, place)
+                moved = True
+        return moved
+
+    # -- statements
+
+    def _emit(self) -> list[Statement]:
+        out: list[Statement] = []
+        for number in sorted(self.fetched):
+            out.append(Get(number, self.scope.arrays[number]))
+            self.scope.registers.add(number)
+        waiting = [n for n in self.needed if self._is_scalar(n) and self.values[n].op != REDUCE]
+        waiting.sort(key=lambda number: (self.place[number], number))
+        for place in sorted(self.segments):
+            while waiting and self.place[waiting[0]][:3] <= place[:3]:
+                out.append(self._compute(waiting[0]))
+                self.scope.registers.add(waiting.pop(0))
+            segment = self.segments[place]
+            if place[1] == 1:
+                axis = self.shared.nest.order[place[3]]
+                out.extend(self._loop(axis, segment))
+            else:
+                out.extend(self._between_loops(segment))
+            for number, (local, home) in self.spilled.items():
+                if home == place:
+                    self.scope.arrays[number] = local
+        return out
+
+    def _compute(self, number: int) -> Statement:
+        value = self.values[number]
+        if value.op == LOAD:
+            assert isinstance(value.detail, int)
+            return loops.Load(number, value.detail, value.dtype)
+        return Let(number, value.op, value.args, value.dtype, value.detail)
+
+    def _between_loops(self, segment: _Segment) -> list[Statement]:
+        """Scalar roots as they are, the others in one vector loop."""
+        out: list[Statement] = []
+        inside: list[Statement] = [
+            Get(number, self.scope.arrays[number]) for number in sorted(segment.fetched)
+        ]
+        inside += [self._compute(number) for number in sorted(segment.closure)]
+        reduced: list[int] = []
+        for root in segment.roots:
+            if root.axes & self.vector:
+                inside += self._do(root)
+                if root.reduce >= 0 and self.shared.reduced_axis(root.reduce) == self.vector:
+                    reduced.append(root.reduce)
+            else:
+                out += self._do(root)
+        if any(root.axes & self.vector for root in segment.roots):
+            out.append(self._vector_loop(inside, reduced))
+        self.scope.registers.update(reduced)
+        return out
+
+    def _vector_loop(self, body: Sequence[Statement], reduced: Sequence[int] = ()) -> Loop:
+        nest = self.shared.nest
+        assert nest.vector is not None
+        accumulators = tuple(self._accumulator(number) for number in reduced)
+        return Loop(nest.vector, tuple(body), accumulators, True, nest.elementwise)
+
+    def _accumulator(self, number: int) -> Accumulator:
+        value = self.values[number]
+        assert isinstance(value.detail, Reduction)
+        return Accumulator(number, value.detail.combine, repr(value.detail.identity), value.dtype)
+
+    def _do(self, root: _Root) -> list[Statement]:
+        if root.store is not None:
+            return [loops.Store(root.store.slot, root.value)]
+        if root.reduce < 0:
+            return [Put(root.local, root.value)]
+        value = self.values[root.reduce]
+        assert isinstance(value.detail, Reduction)
+        update = Update(root.reduce, value.detail.combine, root.value, value.dtype)
+        if root.local < 0:
+            return [update]
+        return [Get(root.reduce, root.local), update, Put(root.local, root.reduce)]
+
+    def _loop(self, axis: int, segment: _Segment) -> list[Statement]:
+        out: list[Statement] = []
+        roots: list[_Root] = []
+        scope = self.scope.copy()
+        scalars: list[Accumulator] = []
+        for root in segment.roots:
+            if root.reduce < 0 or self.shared.reduced_axis(root.reduce) != 1 << axis:
+                roots.append(root)
+            elif self._is_scalar(root.reduce):
+                scalars.append(self._accumulator(root.reduce))
+                self.scope.registers.add(root.reduce)
+                roots.append(root)
+            else:
+                local = self.shared.new_local(root.reduce, self.open)
+                out.append(self._start(root.reduce, local))
+                self.scope.arrays[root.reduce] = local
+                roots.append(_Root(root.value, root.axes, local=local, reduce=root.reduce))
+        nest = self.shared.nest
+        outside = sum(1 << a for a in nest.order[: self.shared.position[axis]])
+        parallel = self.shared.position[axis] < nest.parallel and self.open == outside
+        context = _Context(self.shared, self.open | 1 << axis, roots, scope)
+        out.append(Loop(axis, tuple(context.build()), tuple(scalars), False, parallel))
+        return out
+
+    def _start(self, number: int, local: int) -> Loop:
+        """Fill the array of a reduction whose result has the vector axis."""
+        accumulator = self._accumulator(number)
+        literal = Let(number, "literal", (), accumulator.dtype, accumulator.identity)
+        return self._vector_loop([literal, Put(local, number)])
