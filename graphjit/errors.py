@@ -26,6 +26,10 @@ class CompileError(GraphjitError):
     """A kernel could not be built; the node runs on the host unless `GRAPHJIT_STRICT` is set."""
 
 
+class CheckFailed(GraphjitError):
+    """An operand had a value that eager code raises for; the call is to be run eagerly."""
+
+
 class TraceRefused(GraphjitError):
     """Recording met something that a replay could get wrong; the function runs eagerly."""
 

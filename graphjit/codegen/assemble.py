@@ -19,6 +19,7 @@ from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Node, Spec, Value
 from ..ops.core import OPS
 from ..passes.memory import Interval, allocate
+from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
 from ..runtime.program import Program
 from .library import LIBRARY
@@ -91,8 +92,11 @@ class _Assembler:
                 self.placement.offer_base(node)
 
     def run(self) -> Assembled:
+        checks = set(self.graph.checks)
         for node in self.graph.nodes:
             self._emit(node)
+            for value in checks.intersection(node.outputs):
+                self.instructions.append(require(self.layouts[value]))
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
         for old, new in self.graph.updates:

@@ -25,6 +25,9 @@ class Placement:
         self.order = {node: i for i, node in enumerate(graph.nodes)}
         self.homes: dict[Value, Layout] = {}
         self.last_read = self._last_reads()
+        self.last_check = max(
+            (self.order[self.made_by[v]] for v in graph.checks if v in self.made_by), default=-1
+        )
         self.readers = Counter(v for node in graph.nodes for v in node.inputs)
         self.readers.update(graph.results)
         for slot, value in enumerate(graph.outputs, len(graph.inputs)):
@@ -48,7 +51,8 @@ class Placement:
         return last
 
     def _unread_after(self, old: Value, node: Node) -> bool:
-        return self.last_read.get(old, -1) <= self.order[node]
+        """Whether `old` may be overwritten by `node`: all is read, and nothing can fail any more."""
+        return max(self.last_read.get(old, -1), self.last_check + 1) <= self.order[node]
 
     def _offer(
         self, value: Value, home: Layout, allowed: Callable[[Node], bool] = lambda node: True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import CheckFailed
 from ..ir.graph import Graph
 from ..ir.interp import interpret
 
@@ -26,7 +27,10 @@ class Interpreted:
             self.bound[slot] if slot in self.bound else next(passed)
             for slot in range(len(self.graph.inputs))
         ]
-        outputs, updates = interpret(self.graph, inputs)
+        try:
+            outputs, updates = interpret(self.graph, inputs)
+        except CheckFailed:
+            return False
         for target, result in zip(passed, outputs, strict=True):
             np.copyto(target, result)
         places = {value: array for value, array in zip(self.graph.inputs, inputs, strict=True)}

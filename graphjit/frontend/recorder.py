@@ -136,6 +136,7 @@ class Recorder:
     def __init__(self, arguments: Iterable[Tensor]) -> None:
         self.builder = Builder()
         self.refusal: str | None = None
+        self.checks: list[Value] = []
         self.entries: dict[int, Root | Window] = {}
         self.inputs: list[Root] = []
         self.scalars: dict[ScalarSource, Tensor] = {}
@@ -208,6 +209,10 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  (the eager result stands; only the trace ends)
             self.refuse(f"{op.name} cannot be recorded: {error}")
             return
+        if op.checks is not None:
+            for condition in op.checks(self.namespace, *operands, **attrs):
+                dims = tuple(range(condition.ndim))
+                self.checks.append(self.namespace.all(condition, dims=dims))
         for tensor, value in zip(outputs, values, strict=True):
             if value.spec != spec_of(tensor):
                 self.refuse(f"{op.name} gave {spec_of(tensor)} where {value.spec} was inferred")
@@ -330,6 +335,7 @@ class Recorder:
             tuple(self.builder.nodes),
             values,
             tuple((root.initial, root.value) for root in written if root.initial is not None),
+            checks=tuple(self.checks),
         )
         return Recording(
             graph,

@@ -126,7 +126,8 @@ class Node:
 class Graph:
     """A pure function of its inputs.
 
-    `updates` pairs an input with the value that takes its place after the call.
+    `updates` pairs an input with the value that takes its place after the call. `checks` are 0-d
+    bools: if one is false, the call is abandoned and nothing has changed.
     """
 
     inputs: tuple[Value, ...]
@@ -134,11 +135,12 @@ class Graph:
     outputs: tuple[Value, ...]
     updates: tuple[tuple[Value, Value], ...] = ()
     consts: Mapping[Value, Any] = field(default_factory=dict)
+    checks: tuple[Value, ...] = ()
 
     @property
     def results(self) -> tuple[Value, ...]:
-        """Everything the graph must compute: outputs, then updated values."""
-        return self.outputs + tuple(new for _, new in self.updates)
+        """Everything the graph must compute: outputs, then updated values, then checks."""
+        return self.outputs + tuple(new for _, new in self.updates) + self.checks
 
     def structure(self) -> Hashable:
         """A key equal for graphs that compute the same thing under other names.
@@ -157,6 +159,7 @@ class Graph:
                 number[value] = len(number)
         rows.append(tuple(number[v] for v in self.outputs))
         rows.append(tuple((number[old], number[new]) for old, new in self.updates))
+        rows.append(tuple(number[v] for v in self.checks))
         return tuple(rows)
 
 
@@ -231,6 +234,7 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
         tuple(new[v] for v in graph.outputs),
         tuple((old, new[value]) for old, value in graph.updates),
         graph.consts,
+        tuple(new[v] for v in graph.checks),
     )
 
 

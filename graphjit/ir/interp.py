@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import VerifyError
+from ..errors import CheckFailed, VerifyError
 from .graph import Graph, Node, Value
 from .verify import describe
 
@@ -22,7 +22,7 @@ def interpret(graph: Graph, arrays: Sequence[Any], xp: Any = np) -> tuple[Arrays
 
     Returns the outputs, and the values that take the place of the updated inputs, in the order of
     `graph.updates`. No operand is written. ValueError where an array does not fit its input;
-    VerifyError where an op computes something else than its `infer` says.
+    CheckFailed where one of the graph's checks is false; VerifyError where an op computes something else than its `infer` says.
     """
     known: dict[Value, Any] = dict(graph.consts)
     for value, array in zip(graph.inputs, arrays, strict=True):
@@ -35,6 +35,8 @@ def interpret(graph: Graph, arrays: Sequence[Any], xp: Any = np) -> tuple[Arrays
         known.update(zip(node.outputs, results, strict=True))
         for value in last.get(node, ()):
             del known[value]
+    if not all(known[v].all() for v in graph.checks):
+        raise CheckFailed("a check in the graph is false")
     outputs = tuple(known[v] for v in graph.outputs)
     return outputs, tuple(known[new] for _, new in graph.updates)
 

@@ -14,6 +14,9 @@ from .. import dtypes
 from .graph import Builder, Graph, Operation, Spec, Value
 
 
+Values = tuple[Value, ...]
+
+
 def parse(text: str, ops: Mapping[str, Operation]) -> Graph:
     """The graph of the last function in `text`; functions above it are bodies of `fused` nodes."""
     bodies: dict[str, Graph] = {}
@@ -48,9 +51,9 @@ class _Function:
             for name, value in zip(_names(target), results, strict=True):
                 self.values[name] = value
         assert isinstance(last, ast.Return) and last.value is not None, ast.unparse(last)
-        outputs, updates = self.returned(last.value)
+        outputs, updates, checks = self.returned(last.value)
         inputs = tuple(self.inputs.values())
-        return Graph(inputs, tuple(self.builder.nodes), outputs, updates, self.arrays())
+        return Graph(inputs, tuple(self.builder.nodes), outputs, updates, self.arrays(), checks)
 
     def arrays(self) -> dict[Value, Any]:
         """The text tells only the types of constants: their arrays are zeros."""
@@ -58,17 +61,18 @@ class _Function:
 
         return {v: np.zeros(v.shape, v.dtype.numpy) for v in self.consts.values()}
 
-    def returned(
-        self, tree: ast.expr
-    ) -> tuple[tuple[Value, ...], tuple[tuple[Value, Value], ...]]:
-        if isinstance(tree, ast.Tuple) and tree.elts and isinstance(tree.elts[-1], ast.Dict):
-            outputs, replaced = tree.elts
-            assert isinstance(replaced, ast.Dict)
-            pairs = zip(replaced.keys, replaced.values, strict=True)
-            named = [(ast.literal_eval(k), self.value(v)) for k, v in pairs if k is not None]
-            return self.returned(outputs)[0], tuple((self.inputs[k], v) for k, v in named)
-        elements = tree.elts if isinstance(tree, ast.Tuple) else [tree]
-        return tuple(self.value(e) for e in elements), ()
+    def returned(self, tree: ast.expr) -> tuple[Values, tuple[tuple[Value, Value], ...], Values]:
+        """Outputs, updates and checks: `return a, b`, or `return (a, b), {"x": c}, (d,)`."""
+        parts = tree.elts if isinstance(tree, ast.Tuple) else [tree]
+        if len(parts) < 2 or not isinstance(parts[1], ast.Dict):
+            return tuple(map(self.value, parts)), (), ()
+        pairs = zip(parts[1].keys, parts[1].values, strict=True)
+        updates = [(ast.literal_eval(k), self.value(v)) for k, v in pairs if k is not None]
+        outputs, checks = (self.elements(part) for part in (parts[0], *parts[2:], ast.Tuple([]))[:2])
+        return outputs, tuple((self.inputs[name], value) for name, value in updates), checks
+
+    def elements(self, tree: ast.expr) -> Values:
+        return tuple(map(self.value, tree.elts if isinstance(tree, ast.Tuple) else [tree]))
 
     def call(self, tree: ast.expr) -> tuple[Value, ...]:
         if not isinstance(tree, ast.Call):

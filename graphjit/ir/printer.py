@@ -127,8 +127,14 @@ def literal(value: object) -> str:
 
 def _returned(graph: Graph, names: Mapping[Value, str]) -> str:
     outputs = [names[v] for v in graph.outputs]
-    if not graph.updates:
+    if not graph.updates and not graph.checks:
         return ", ".join(outputs) if len(outputs) != 0 else "()"
     updates = ", ".join(f'"{names[old]}": {names[new]}' for old, new in graph.updates)
-    inside = f"{outputs[0]}," if len(outputs) == 1 else ", ".join(outputs)
-    return f"({inside}), {{{updates}}}"
+    parts = [_tuple(outputs), f"{{{updates}}}"]
+    if graph.checks:
+        parts.append(_tuple([names[v] for v in graph.checks]))
+    return ", ".join(parts)
+
+
+def _tuple(names: list[str]) -> str:
+    return f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"

@@ -26,6 +26,10 @@ def verify(graph: Graph) -> None:
         except VerifyError as error:
             raise VerifyError(f"{error}\n  at {describe(node)}") from None
     _require(defined, graph.outputs, "output")
+    _require(defined, graph.checks, "check")
+    for value in graph.checks:
+        if value.spec.size != 1 or value.dtype.category != 0:
+            raise VerifyError(f"check {value!r} is not one bool")
     _verify_updates(graph, defined)
 
 

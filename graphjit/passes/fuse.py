@@ -155,6 +155,7 @@ class _Partition:
             tuple(known[value] for value in self.graph.outputs),
             tuple((old, known[new]) for old, new in self.graph.updates),
             self.graph.consts,
+            tuple(known[value] for value in self.graph.checks),
         )
 
     def _needed_outside(self, node: Node) -> bool:
