@@ -8,14 +8,18 @@ from . import (  # noqa: F401
     creation,
     elementary,
     fused,
+    indexing,
     joining,
     linear,
     losses,
     normalization,
     pointwise,
     pooling,
+    random,
+    recurrent,
     reduce,
     shape,
+    sorting,
 )
 from .core import OPS as OPS
 from .core import Op as Op

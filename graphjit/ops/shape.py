@@ -425,3 +425,41 @@ def _infer_unfold(spec: Spec, dim: int, size: int, step: int) -> tuple[Spec, ...
     shape = list(spec.shape)
     shape[dim] = window_count(extent, size, step)
     return (spec.with_shape([*shape, size]),)
+
+
+def _windows(xp: Any, x: Any, dim: int, size: int, step: int) -> Any:
+    if not 0 < size <= x.shape[dim] or step <= 0:
+        raise ValueError("unfold")
+    every = xp.lib.stride_tricks.sliding_window_view(x, size, dim, writeable=x.flags.writeable)
+    return every[(slice(None),) * dim + (slice(None, None, step),)]
+
+
+def _window_elements(shape: Shape, dim: int, size: int, step: int) -> list[dict[str, int]]:
+    """Where element k of every window lies, for each k."""
+    reach = (window_count(shape[dim], size, step) - 1) * step + 1
+    return [{"dim": dim, "start": k, "stop": k + reach, "step": step} for k in range(size)]
+
+
+def _decompose_unfold(F: Any, x: Any, dim: int, size: int, step: int) -> Any:
+    places = _window_elements(x.shape, dim, size, step)
+    return F.stack(*(F.slice_(x, **place) for place in places), dim=len(x.shape))
+
+
+def _unfold_vjp(F: Any, g: Any, shape: Shape, dim: int, size: int, step: int) -> Any:
+    """Windows may overlap: a sum over the places in the window."""
+    total = None
+    for k, place in enumerate(_window_elements(shape, dim, size, step)):
+        part = F.slice_backward(F.select(g, dim=len(shape), index=k), shape=shape, **place)
+        total = part if total is None else F.add(total, part)
+    return total
+
+
+unfold = declare(
+    "unfold",
+    "view",
+    infer=_infer_unfold,
+    eval=_windows,
+    decompose=_decompose_unfold,
+    saves=("shape0",),
+    vjps=_unfold_vjp,
+)
