@@ -80,7 +80,14 @@ def tables(results: dict[str, Any]) -> str:
                 "Peak memory above that of the imported package, MB:\n",
                 table(workloads, peers, megabytes("memory")),
             ]
+    if any(unchecked(row) for rows in results["threads"].values() for row in rows.values()):
+        parts.append("Some results were not checked, because PyTorch did not run.\n")
     return "\n".join(parts)
+
+
+def unchecked(records: dict[str, Record]) -> bool:
+    """Whether the peers ran without PyTorch's results to compare theirs with."""
+    return "torch" not in records or "error" in records["torch"]
 
 
 def line(workload: str, threads: int, records: dict[str, Record]) -> str:
