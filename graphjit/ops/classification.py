@@ -78,6 +78,14 @@ def check_targets(xp: Any, target: Any, classes: int, ignore_index: int) -> None
         raise IndexError(f"Target {int(target[bad].reshape(-1)[0])} is out of bounds.")
 
 
+def _target_checks(
+    F: Any, x: Any, target: Any, *weight: Any, ignore_index: int, **rest: Any
+) -> list[Any]:
+    below = F.lt(target, x.shape[class_dim(x)])
+    valid = below if dtype_of(target) is uint8 else F.logical_and(below, F.ge(target, 0))
+    return [F.logical_or(valid, F.eq(target, ignore_index))]
+
+
 def _all_below(target: Any, classes: int) -> bool:
     """One pass for both bounds: a negative number is large when read without its sign."""
     return bool(np.maximum.reduce(target.view(np.uint64), None) < classes)
@@ -279,6 +287,7 @@ nll_loss = declare(
     infer=_infer_nll_loss,
     eval=_eval_nll_loss,
     decompose=_decompose_nll_loss,
+    checks=_target_checks,
     saves=("in1", "in2", "shape0"),
     vjps=(_nll_loss_vjp, None, None),
 )
@@ -351,6 +360,7 @@ cross_entropy = declare(
     infer=_infer_cross_entropy,
     eval=_eval_cross_entropy,
     decompose=_decompose_cross_entropy,
+    checks=_target_checks,
     saves=("in1", "in2", "out1"),
     vjps=(_cross_entropy_vjp, None, None),
     n_outputs=2,

@@ -64,8 +64,8 @@ class Op:
     identity    reductions: `(dtype) -> number` that `combine` leaves alone
     decompose   composites: `(F, *values, **attrs)` computing the same outputs from other ops
     scatter     views: `(F, base, new, **attrs) -> base` with the viewed elements replaced
-    checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval` does
-                not raise because of an operand's values
+    checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval`
+                does not raise because of an operand's values
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
     samples     `(rng) -> iterator of Sample`

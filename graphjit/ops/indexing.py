@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,20 @@ def check_bounds(xp: Any, index: Any, extent: int, message: str, negative: bool 
         return
     bad = index[(index < low) | (index >= extent)].reshape(-1)[0]
     raise IndexError(message.replace("{index}", str(int(bad))))
+
+
+def in_bounds(F: Any, index: Any, extent: int, negative: bool = False) -> list[Any]:
+    """The conditions of `check_bounds`, for a compiled program."""
+    return [F.ge(index, -extent if negative else 0), F.lt(index, extent)]
+
+
+def _extent(x: Any, dim: int) -> int:
+    """The extent along `dim`, which a tensor of no dimensions may be indexed along too."""
+    return int(x.shape[dim]) if x.shape else 1
+
+
+def _index_checks(F: Any, x: Any, index: Any, *rest: Any, dim: int) -> list[Any]:
+    return in_bounds(F, index, _extent(x, dim))
 
 
 def _out_of_bounds(dim: int, extent: int) -> str:
@@ -86,6 +101,7 @@ def _eval_gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
 gather = declare(
     "gather",
     "gather",
+    checks=_index_checks,
     infer=_infer_gather,
     eval=_eval_gather,
     saves=("in1", "shape0"),
@@ -168,6 +184,7 @@ def _gather_into(F: Any, g: Any, index: Any, shape: Shape, dim: int) -> Any:
 scatter = declare(
     "scatter",
     "scatter",
+    checks=_index_checks,
     infer=lambda base, index, src, dim: _infer_scatter("scatter", base, index, src, dim),
     eval=_scatter_eval("scatter", _write),
     saves=("in1", "shape2"),
@@ -180,6 +197,7 @@ scatter = declare(
 scatter_add = declare(
     "scatter_add",
     "scatter",
+    checks=_index_checks,
     infer=lambda base, index, src, dim: _infer_scatter("scatter_add", base, index, src, dim),
     eval=_scatter_eval("scatter_add", _accumulate),
     saves=("in1", "shape2"),
@@ -203,8 +221,7 @@ def _infer_index_select(x: Spec, index: Spec, dim: int) -> tuple[Spec, ...]:
 def _eval_index_select(xp: Any, x: Any, index: Any, dim: int) -> Any:
     if index.ndim > 1 or index.dtype.kind != "i":
         raise TypeError("index_select")
-    extent = x.shape[dim] if x.ndim else 1
-    check_bounds(xp, index, extent, "index out of range in self")
+    check_bounds(xp, index, _extent(x, dim), "index out of range in self")
     if not x.ndim:
         return x.copy()
     return x.take(index.reshape(-1), dim)
@@ -213,6 +230,7 @@ def _eval_index_select(xp: Any, x: Any, index: Any, dim: int) -> Any:
 index_select = declare(
     "index_select",
     "gather",
+    checks=_index_checks,
     infer=_infer_index_select,
     eval=_eval_index_select,
     saves=("in1", "shape0"),
@@ -271,6 +289,7 @@ def add_rows(xp: Any, target: Any, index: Any, rows: Any) -> None:
 index_add = declare(
     "index_add",
     "scatter",
+    checks=_index_checks,
     infer=_infer_index_add,
     eval=_eval_index_add,
     saves=("in1",),
@@ -326,6 +345,7 @@ embedding = declare(
     infer=_infer_embedding,
     eval=_eval_take_rows,
     decompose=_decompose_embedding,
+    checks=lambda F, weight, index, padding_idx: in_bounds(F, index, weight.shape[0]),
     saves=("in1", "shape0"),
     vjps=(_embedding_vjp, None),
 )
@@ -337,7 +357,7 @@ def indexed_shape(shape: Shape, dims: Sequence[int], index: Shape) -> Shape:
     The index dimensions stand where the indexed ones stood if those are adjacent, else in front.
     """
     rest = [extent for i, extent in enumerate(shape) if i not in dims]
-    adjacent = all(b == a + 1 for a, b in zip(dims, dims[1:]))
+    adjacent = all(b == a + 1 for a, b in pairwise(dims))
     at = dims[0] if adjacent else 0
     return (*rest[:at], *index, *rest[at:])
 
@@ -393,12 +413,21 @@ def _index_vjp(
     return [grad] + [None] * len(indices)
 
 
+def _advanced_checks(F: Any, x: Any, indices: Sequence[Any], dims: Shape) -> list[Any]:
+    return [
+        condition
+        for dim, index in zip(dims, indices, strict=True)
+        for condition in in_bounds(F, index, x.shape[dim], negative=True)
+    ]
+
+
 #: NumPy's advanced indexing: index tensor k stands in dimension `dims[k]` (sorted).
 index = declare(
     "index",
     "gather",
     infer=_infer_index,
     eval=_eval_index,
+    checks=lambda F, x, *indices, dims: _advanced_checks(F, x, indices, dims),
     saves=("shapes", *(f"in{i}" for i in range(1, 9))),
     joint_vjp=_index_vjp,
 )
@@ -466,6 +495,9 @@ index_put = declare(
     "scatter",
     infer=_infer_index_put,
     eval=_eval_index_put,
+    checks=lambda F, base, values, *indices, dims, accumulate: _advanced_checks(
+        F, base, indices, dims
+    ),
     saves=("shapes", *(f"in{i}" for i in range(2, 10))),
     joint_vjp=_index_put_vjp,
 )
@@ -504,6 +536,7 @@ take = declare(
     infer=_infer_take,
     eval=_eval_take,
     decompose=_decompose_take,
+    checks=lambda F, x, index: in_bounds(F, index, math.prod(x.shape), negative=True),
     saves=("in1", "shape0"),
     vjps=(_take_vjp, None),
 )

@@ -238,6 +238,7 @@ binary_cross_entropy = _loss(
     _bce,
     (_bce_slope, _bce_target_slope, None),
     eval=_eval_bce,
+    checks=lambda F, x, *others, reduction: [F.ge(x, 0), F.le(x, 1)],
 )
 
 

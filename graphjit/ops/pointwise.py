@@ -15,7 +15,7 @@ from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Spec
 from . import scalar as s
-from .core import as_array, pointwise, type_name, ufunc
+from .core import as_array, dtype_of, pointwise, type_name, ufunc
 
 _Number = (int, float)
 
@@ -59,6 +59,11 @@ def _check_divisor(x: Any, y: Any) -> None:
         raise RuntimeError("ZeroDivisionError")
 
 
+def _nonzero_divisor(F: Any, x: Any, y: Any) -> list[Any]:
+    integer = not isinstance(y, _Number) and dtype_of(y).category < 2
+    return [F.ne(y, 0)] if integer else []
+
+
 def _eval_floor_divide(xp: Any, x: Any, y: Any) -> Any:
     _check_divisor(x, y)
     return as_array(xp, xp.floor_divide(x, y))
@@ -69,9 +74,11 @@ def _eval_remainder(xp: Any, x: Any, y: Any) -> Any:
     return as_array(xp, xp.remainder(x, y))
 
 
-floor_divide = pointwise("floor_divide", _eval_floor_divide, "floordiv")
+floor_divide = pointwise(
+    "floor_divide", _eval_floor_divide, "floordiv", checks=_nonzero_divisor
+)
 remainder = pointwise(
-    "remainder", _eval_remainder, "mod", saves=("in0", "in1"),
+    "remainder", _eval_remainder, "mod", saves=("in0", "in1"), checks=_nonzero_divisor,
     vjps=(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.floor_divide(x, y))),
@@ -91,7 +98,7 @@ def _scalar_fmod(x: s.Operand, y: s.Operand) -> s.Expr:
 
 
 fmod = pointwise(
-    "fmod", _eval_fmod, _scalar_fmod, saves=("in0", "in1"),
+    "fmod", _eval_fmod, _scalar_fmod, saves=("in0", "in1"), checks=_nonzero_divisor,
     vjps=(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.trunc(F.div(x, y)))),
