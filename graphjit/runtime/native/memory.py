@@ -14,6 +14,8 @@ from numba.extending import intrinsic as numba_intrinsic
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
+#: Numbers by which a kernel tells its buffers apart.
+SCOPES = 8
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
@@ -33,31 +35,63 @@ def pointer(context: Any, builder: Any, address: Any, element: Any, index: Any =
     return start if index is None else builder.gep(start, [index])
 
 
-def loader(element: Any) -> Any:
-    """An intrinsic `load(address, index)` of `element` values."""
+def _tag(builder: Any, instruction: Any, scope: int | None) -> Any:
+    """Say which of a kernel's buffers is accessed: buffers of different number never overlap.
+
+    A kernel must use each number for one buffer only, also where helpers are compiled into it.
+    """
+    if scope is not None:
+        add = builder.module.add_metadata
+        domain = add(["graphjit"])
+        nodes = [add([f"graphjit.{i}", domain]) for i in range(SCOPES)]
+        others = [node for i, node in enumerate(nodes) if i != scope]
+        instruction.set_metadata("alias.scope", add([nodes[scope]]))
+        instruction.set_metadata("noalias", add(others))
+    return instruction
+
+
+def loader(element: Any, scope: int | None = None) -> Any:
+    """An intrinsic `load(address, index)` of `element` values, from buffer number `scope`."""
 
     def load(typing: Any, address: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             at = pointer(context, builder, args[0], element, args[1])
-            return context.unpack_value(builder, element, at)
+            if scope is None:
+                return context.unpack_value(builder, element, at)
+            return _tag(builder, builder.load(at), scope)
 
         return element(types.int64, types.int64), generate
 
     return intrinsic(load)
 
 
-def storer(element: Any) -> Any:
-    """An intrinsic `store(address, index, value)` of `element` values."""
+def storer(element: Any, scope: int | None = None) -> Any:
+    """An intrinsic `store(address, index, value)` of `element` values, to buffer number `scope`."""
 
     def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             at = pointer(context, builder, args[0], element, args[1])
-            context.pack_value(builder, element, args[2], at)
+            if scope is None:
+                context.pack_value(builder, element, args[2], at)
+            else:
+                _tag(builder, builder.store(args[2], at), scope)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, element), generate
 
     return intrinsic(store)
+
+
+@intrinsic
+def load_argument(typing: Any, table: Any, index: Any) -> Any:
+    """Word `index` of an argument table, which nothing changes while the kernel runs."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        load = builder.load(pointer(context, builder, args[0], types.int64, args[1]))
+        load.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return load
+
+    return types.int64(types.int64, types.int64), generate
 
 
 load_int = loader(types.int64)

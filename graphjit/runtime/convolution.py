@@ -1,0 +1,208 @@
+"""Instructions for two-dimensional convolution and its gradients, in NCHW.
+
+Reads layouts; makes calls of library kernels that lay windows out as columns and multiply matrices.
+Arrays that are read may have any strides.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cache, gemm, objects
+from .instruction import Argument, Instruction, Layout, Scratch, Status
+from .words import convolution as word
+
+Pair = tuple[int, int]
+
+_HERE = Path(__file__).parent
+_SOURCES = tuple(
+    _HERE / name
+    for name in (
+        "native/convolution.py",
+        "native/columns.py",
+        "native/matmul.py",
+        "native/blas.py",
+        "native/memory.py",
+        "native/scratch.py",
+        "words/convolution.py",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """The three arrays of a convolution, one of which is computed, and its geometry."""
+
+    image: Layout
+    weight: Layout
+    result: Layout
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+    @property
+    def taps(self) -> int:
+        """Places in the kernel."""
+        return self.weight.shape[2] * self.weight.shape[3]
+
+    @property
+    def places(self) -> int:
+        """Output positions of one plane."""
+        return self.result.shape[2] * self.result.shape[3]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the image's planes are the columns."""
+        unit = (self.stride, self.padding, self.taps) == ((1, 1), (0, 0), 1)
+        return unit and _planes_are_rows(self.image)
+
+
+def conv2d(
+    image: Layout,
+    weight: Layout,
+    result: Layout,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Instruction:
+    """An instruction for `result = conv2d(image, weight)`, split by samples.
+
+    ValueError if there is no matrix product for the dtype, an operand is empty, or the planes of
+    the result do not lie in memory row by row.
+    """
+    c = Convolution(image, weight, result, stride, padding, dilation, groups)
+    if not _planes_are_rows(result):
+        raise ValueError("convolution into planes with gaps")
+    return _instruction("forward", "conv2d", c, image.shape[0])
+
+
+def conv2d_input_grad(
+    gradient: Layout,
+    weight: Layout,
+    image: Layout,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Instruction:
+    """An instruction for the gradient of the image, of which `image` is the place.
+
+    Split by samples. ValueError as for `conv2d`, whose result's place is of any strides here.
+    """
+    c = Convolution(image, weight, gradient, stride, padding, dilation, groups)
+    return _instruction("input_gradient", "conv2d_input_grad", c, image.shape[0])
+
+
+def conv2d_weight_grad(
+    gradient: Layout,
+    image: Layout,
+    weight: Layout,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Instruction:
+    """An instruction for the gradient of the weights, of which `weight` is the place.
+
+    Split by channels, so that every sum has one order. ValueError as for `conv2d`, or if `weight`
+    does not lie in memory row by row.
+    """
+    c = Convolution(image, weight, gradient, stride, padding, dilation, groups)
+    if not _rows_are_dense(weight):
+        raise ValueError("gradient of weights into rows with gaps")
+    by_output = image.shape[1] < 8 <= weight.shape[0]
+    extent = weight.shape[0] if by_output else image.shape[1]
+    return _instruction("weight_gradient", "conv2d_weight_grad", c, extent, by_output)
+
+
+def _planes_are_rows(layout: Layout) -> bool:
+    """Whether each plane has no gaps, and planes of one sample can be rows of a matrix."""
+    (channels, height, width), (channel, row, column) = layout.shape[1:], layout.strides[1:]
+    return (
+        (column == 1 or width == 1)
+        and (row == width or height == 1)
+        and (channel >= height * width or channels == 1)
+    )
+
+
+def _rows_are_dense(weight: Layout) -> bool:
+    outputs, *rest = weight.shape
+    inner = Layout(weight.pointer, tuple(rest), weight.strides[1:], weight.dtype)
+    return inner.is_contiguous and (weight.strides[0] >= inner.size or outputs == 1)
+
+
+def _dense_strides(layout: Layout) -> tuple[int, ...]:
+    """Strides in which those of dimensions of one element are large enough for a library."""
+    wanted = Layout.contiguous(layout.pointer, layout.shape, layout.dtype).strides
+    triples = zip(layout.shape, layout.strides, wanted, strict=True)
+    return tuple(stride if extent > 1 else dense for extent, stride, dense in triples)
+
+
+def _instruction(
+    kind: str, name: str, c: Convolution, extent: int, by_output: bool = False
+) -> Instruction:
+    dtype = c.image.dtype
+    library = gemm.library(dtype)
+    if library is None:
+        raise ValueError(f"no matrix product for {dtype}")
+    if 0 in (*c.image.shape[1:], *c.weight.shape, *c.result.shape[1:]):
+        raise ValueError("convolution of nothing")
+    copy_weight = kind != "weight_gradient" and not _rows_are_dense(c.weight)
+    copy_result = not _planes_are_rows(c.result)
+    scratch = dtype.itemsize * (
+        (0 if c.plain else c.image.shape[1] // c.groups * c.taps * c.places)
+        + copy_weight * c.weight.size
+        + copy_result * c.result.shape[1] // c.groups * c.places
+    )
+    table: dict[int, Argument] = _geometry(c) | {
+        word.PLAIN: int(c.plain),
+        word.COPY_WEIGHT: int(copy_weight),
+        word.COPY_RESULT: int(copy_result),
+        word.BY_OUTPUT: int(by_output),
+        word.GEMM: library.gemm,
+        word.GET_THREADS: library.get_threads,
+        word.SET_THREADS: library.set_threads,
+        word.STATUS: Status(),
+        word.SCRATCH: Scratch(scratch) if scratch else 0,
+    }
+    address = _kernel(kind, library.flavour, dtype.name)
+    return Instruction(name, address, tuple(table[i] for i in range(word.WORDS)), 0, extent)
+
+
+def _geometry(c: Convolution) -> dict[int, Argument]:
+    pairs = (c.result.shape[2:], c.weight.shape[2:], c.stride, c.padding, c.dilation)
+    table: dict[int, Argument] = {
+        word.IMAGE: c.image.pointer,
+        word.WEIGHT: c.weight.pointer,
+        word.RESULT: c.result.pointer,
+        word.OUT_CHANNELS: c.weight.shape[0],
+        word.GROUPS: c.groups,
+    }
+    table |= dict(enumerate(c.image.shape, word.SAMPLES))
+    table |= dict(enumerate((n for pair in pairs for n in pair), word.OUT_HEIGHT))
+    for first, layout in (
+        (word.IMAGE_STRIDES, c.image),
+        (word.WEIGHT_STRIDES, c.weight),
+        (word.RESULT_STRIDES, c.result),
+    ):
+        table |= dict(enumerate(_dense_strides(layout), first))
+    return table
+
+
+@functools.cache
+def _digest() -> str:
+    return cache.source_digest(*_SOURCES)
+
+
+@functools.cache
+def _kernel(kind: str, flavour: str, dtype: str) -> int:
+    def build() -> objects.ObjectCode:
+        from .native import convolution
+
+        return objects.compile_function(getattr(convolution, kind)(flavour, dtype))
+
+    return cache.kernel_address(f"convolution.{kind} {flavour} {dtype} {_digest()}", build)
