@@ -56,7 +56,7 @@ class Tensor(Methods):
     __array_priority__ = 1000
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
-        from .creation import legacy_tensor
+        from .legacy import legacy_tensor
 
         return legacy_tensor(cls, dtypes.default_float(), *args, **kwargs)
 

@@ -1,0 +1,84 @@
+"""Writing results where the caller wants them: `out=` arguments and in-place methods."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..dtypes import DType
+from ..errors import locate
+from ..ops.core import type_name
+from .dispatch import assign
+from .mode import MODE
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+def check_castable(source: DType, target: DType) -> None:
+    """RuntimeError unless a result of dtype `source` may be stored as `target`.
+
+    The category (bool, integer, floating, complex) may grow but not shrink.
+    """
+    if source.category > target.category:
+        raise locate(RuntimeError(
+            f"result type {type_name(source)} can't be cast to the desired output type "
+            f"{type_name(target)}"
+        ))
+
+
+def write_out(out: Tensor, result: Tensor, function: str) -> Tensor:
+    """Store `result` in `out`, which takes its shape; returns `out`."""
+    if MODE.grad and (out._requires_grad or result._requires_grad):
+        whose = "one of the arguments requires grad"
+        raise locate(RuntimeError(
+            f"{function}(): functions with out=... arguments don't support automatic "
+            f"differentiation, but {whose}."
+        ))
+    check_castable(result.dtype, out.dtype)
+    if out._array.shape != result._array.shape:
+        _resize(out, result._array.shape)
+    return assign(out, result)
+
+
+def _resize(out: Tensor, shape: tuple[int, ...]) -> None:
+    if out._array.size:
+        warnings.warn(
+            "An output with one or more elements was resized since it had shape "
+            f"{list(out._array.shape)}, which does not match the required output shape "
+            f"{list(shape)}. This behavior is deprecated, and in a future PyTorch release outputs "
+            "will not be resized unless they have zero elements. You can explicitly reuse an out "
+            "tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+            stacklevel=4,
+        )
+    if MODE.recorder is not None:
+        MODE.recorder.refuse("out= changed the shape of a tensor")
+    out._array = np.empty(shape, out._array.dtype)
+
+
+def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """The method that stores `function(self, ...)` in `self`."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(self, *args, **kwargs)
+        return write_back(self, result)
+
+    method.__name__ = method.__qualname__ = f"{function.__name__}_"
+    method.__doc__ = f"`{function.__name__}`, in place."
+    return method
+
+
+def write_back(target: Tensor, result: Tensor) -> Tensor:
+    """Store the result of an in-place op in its first operand."""
+    source, kept = result._array, target._array
+    if source.dtype is not kept.dtype:
+        check_castable(result.dtype, target.dtype)
+    if source.shape != kept.shape:
+        raise locate(RuntimeError(
+            f"output with shape {list(kept.shape)} doesn't match the broadcast shape "
+            f"{list(source.shape)}"
+        ))
+    return assign(target, result)
