@@ -13,7 +13,6 @@ from typing import Any
 from .. import dtypes
 from .graph import Builder, Graph, Operation, Spec, Value
 
-
 Values = tuple[Value, ...]
 
 

@@ -23,7 +23,9 @@ from .decompose import decompose
 from .dump import dump
 from .fold import fold
 from .fuse import fuse
+from .layout import layout
 from .numbers import compare, results_of
+from .schedule import schedule
 from .simplify import simplify
 
 Pass = Callable[[Graph], Graph]
@@ -34,8 +36,13 @@ PIPELINE: list[Pass] = [
     simplify,
     cse,
     dce,
+    layout,
+    simplify,
+    cse,
+    dce,
     fuse,
     dce,
+    schedule,
 ]
 
 

@@ -162,11 +162,17 @@ def _squeezed(make: Rewriter, value: Value) -> Value | None:
     maker = make.builder.producer.get(source)
     if maker is None or getattr(maker.op, "kind", "") not in ("pointwise", "reduce"):
         return None
-    same = _without_ones(source.shape) == _without_ones(value.shape)
-    return source if same and source.ndim > value.ndim else None
+    same = without_ones(source.shape) == without_ones(value.shape)
+    return source if same and _squeezes(source.shape, value.shape) else None
 
 
-def _without_ones(shape: Shape) -> Shape:
+def _squeezes(before: Shape, after: Shape) -> bool:
+    """Whether ones are removed, or moved to the end; never true both ways."""
+    return len(before) > len(after) or (len(before) == len(after) and before < after)
+
+
+def without_ones(shape: Shape) -> Shape:
+    """`shape` without its dimensions of extent 1."""
     return tuple(extent for extent in shape if extent != 1)
 
 
