@@ -22,7 +22,7 @@ from ..passes.memory import Interval, allocate
 from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
 from ..runtime.program import Program
-from .library import LIBRARY
+from .library import in_library, library_call
 from .lower import lower
 from .placement import Placement
 from .views import sliced, view_layout
@@ -191,10 +191,9 @@ class _Assembler:
         self, node: Node, operands: list[Layout], homes: list[Layout]
     ) -> list[Layout]:
         """Append instructions for `node`; returns where its outputs are."""
-        library = LIBRARY.get(node.op.name)
-        if library is not None:
+        if in_library(node.op):
             homes = [self._clear_of(home, operands) for home in homes]
-            self.instructions += library(node, operands, homes)
+            self.instructions.append(library_call(node, operands, homes))
             return homes
         body = node.attr("body") if node.op.name == "fused" else _single(node)
         inplace: dict[int, int] = {}
