@@ -10,9 +10,10 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType
 from . import scalar as s
-from .core import as_array, pointwise
+from .core import Op, as_array, pointwise
 from .erf import erf_array
 from .pointwise import MASK_SIZE, eval_where
+from .sampling import Reference, binary, unary
 
 
 def _no_bool_negation(dtype: DType) -> None:
@@ -39,57 +40,79 @@ def _eval_sign(xp: Any, x: Any) -> Any:
     return as_array(xp, result)
 
 
+def _eval_round(xp: Any, x: Any) -> Any:
+    return as_array(xp, xp.rint(x)) if x.dtype.kind == "f" else x.copy()
+
+
 neg = pointwise(
-    "neg", "negative", "neg", check=_no_bool_negation, vjps=lambda F, g: F.neg(g)
-)
+    "neg", "negative", "neg", check=_no_bool_negation, vjps=lambda F, g: F.neg(g),
+    samples=unary("numpy.negative", kinds="fi"),
+)  # fmt: skip
 abs = pointwise(
-    "abs", "absolute", "abs", saves=("in0",), vjps=lambda F, g, x: F.mul(g, F.sign(x))
-)
-sign = pointwise("sign", _eval_sign, "sign", vjps=_flat)
-floor = pointwise("floor", "floor", "floor", vjps=_flat)
-ceil = pointwise("ceil", "ceil", "ceil", vjps=_flat)
-round = pointwise(
-    "round",
-    lambda xp, x: as_array(xp, xp.rint(x)) if x.dtype.kind == "f" else x.copy(),
-    "round",
-    vjps=_flat,
-)
-trunc = pointwise("trunc", "trunc", "trunc", vjps=_flat)
+    "abs", "absolute", "abs", saves=("in0",), vjps=lambda F, g, x: F.mul(g, F.sign(x)),
+    samples=unary("numpy.abs", kinds="fi"),
+)  # fmt: skip
 
 
-def _floating(name: str, eval: Any, saves: str, vjp: Any) -> Any:
-    """An op on floating-point numbers that has a scalar instruction of the same name."""
-    return pointwise(name, eval, name, promotion="float", saves=(saves,), vjps=vjp)
+def _stepwise(name: str, eval: Any, reference: str) -> Op:
+    """An op that is constant between its jumps."""
+    samples = unary(reference, -4, 4, kinds="fi")
+    return pointwise(name, eval, name, vjps=_flat, samples=samples)
 
 
-sqrt = _floating("sqrt", "sqrt", "out0", lambda F, g, out: F.div(g, F.mul(out, 2)))
+sign = _stepwise("sign", _eval_sign, "numpy.sign")
+floor = _stepwise("floor", "floor", "numpy.floor")
+ceil = _stepwise("ceil", "ceil", "numpy.ceil")
+round = _stepwise("round", _eval_round, "numpy.round")
+trunc = _stepwise("trunc", "trunc", "numpy.trunc")
+
+
+def _floating(
+    name: str, eval: Any, saves: str, vjp: Any,
+    low: float = -2, high: float = 2, reference: Reference | None = None,
+) -> Op:  # fmt: skip
+    """An op on floating-point numbers that has a scalar instruction of the same name.
+
+    The reference is NumPy's function that `eval` names, where it is not given.
+    """
+    samples = unary(reference or f"numpy.{eval}", low, high)
+    return pointwise(
+        name, eval, name, promotion="float", saves=(saves,), vjps=vjp, samples=samples
+    )
+
+
+sqrt = _floating("sqrt", "sqrt", "out0", lambda F, g, out: F.div(g, F.mul(out, 2)), 0.1, 4)
 rsqrt = _floating(
     "rsqrt",
     lambda xp, x: as_array(xp, xp.reciprocal(xp.sqrt(x))),
     "out0",
     lambda F, g, out: F.mul(F.mul(g, -0.5), F.mul(out, _square(F, out))),
-)
+    0.1, 4, lambda x: x ** -0.5,
+)  # fmt: skip
 reciprocal = _floating(
-    "reciprocal", "reciprocal", "out0", lambda F, g, out: F.neg(F.mul(g, _square(F, out)))
+    "reciprocal", "reciprocal", "out0", lambda F, g, out: F.neg(F.mul(g, _square(F, out))), 0.2, 3
 )
 exp = _floating("exp", "exp", "out0", lambda F, g, out: F.mul(g, out))
-exp2 = _floating(
-    "exp2", "exp2", "out0", lambda F, g, out: F.mul(g, F.mul(out, math.log(2)))
-)
+exp2 = _floating("exp2", "exp2", "out0", lambda F, g, out: F.mul(g, F.mul(out, math.log(2))))
 expm1 = _floating("expm1", "expm1", "out0", lambda F, g, out: F.mul(g, F.add(out, 1)))
-log = _floating("log", "log", "in0", lambda F, g, x: F.div(g, x))
-log2 = _floating("log2", "log2", "in0", lambda F, g, x: F.div(g, F.mul(x, math.log(2))))
-log10 = _floating("log10", "log10", "in0", lambda F, g, x: F.div(g, F.mul(x, math.log(10))))
-log1p = _floating("log1p", "log1p", "in0", lambda F, g, x: F.div(g, F.add(x, 1)))
+log = _floating("log", "log", "in0", lambda F, g, x: F.div(g, x), 0.1, 4)
+log2 = _floating("log2", "log2", "in0", lambda F, g, x: F.div(g, F.mul(x, math.log(2))), 0.1, 4)
+log10 = _floating(
+    "log10", "log10", "in0", lambda F, g, x: F.div(g, F.mul(x, math.log(10))), 0.1, 4
+)
+log1p = _floating("log1p", "log1p", "in0", lambda F, g, x: F.div(g, F.add(x, 1)), -0.9, 4)
 sin = _floating("sin", "sin", "in0", lambda F, g, x: F.mul(g, F.cos(x)))
 cos = _floating("cos", "cos", "in0", lambda F, g, x: F.neg(F.mul(g, F.sin(x))))
-tan = _floating("tan", "tan", "out0", lambda F, g, out: F.mul(g, F.add(_square(F, out), 1)))
+tan = _floating(
+    "tan", "tan", "out0", lambda F, g, out: F.mul(g, F.add(_square(F, out), 1)), -1, 1
+)
 asin = _floating(
-    "asin", "arcsin", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.sub(1, _square(F, x))))
+    "asin", "arcsin", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.sub(1, _square(F, x)))), -0.9, 0.9
 )
 acos = _floating(
-    "acos", "arccos", "in0", lambda F, g, x: F.neg(F.mul(g, F.rsqrt(F.sub(1, _square(F, x)))))
-)
+    "acos", "arccos", "in0",
+    lambda F, g, x: F.neg(F.mul(g, F.rsqrt(F.sub(1, _square(F, x))))), -0.9, 0.9,
+)  # fmt: skip
 atan = _floating("atan", "arctan", "in0", lambda F, g, x: F.div(g, F.add(_square(F, x), 1)))
 sinh = _floating("sinh", "sinh", "in0", lambda F, g, x: F.mul(g, F.cosh(x)))
 cosh = _floating("cosh", "cosh", "in0", lambda F, g, x: F.mul(g, F.sinh(x)))
@@ -98,9 +121,11 @@ asinh = _floating(
     "asinh", "arcsinh", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.add(_square(F, x), 1)))
 )
 acosh = _floating(
-    "acosh", "arccosh", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.sub(_square(F, x), 1)))
+    "acosh", "arccosh", "in0", lambda F, g, x: F.mul(g, F.rsqrt(F.sub(_square(F, x), 1))), 1.2, 4
 )
-atanh = _floating("atanh", "arctanh", "in0", lambda F, g, x: F.div(g, F.sub(1, _square(F, x))))
+atanh = _floating(
+    "atanh", "arctanh", "in0", lambda F, g, x: F.div(g, F.sub(1, _square(F, x))), -0.9, 0.9
+)
 
 
 def _eval_sigmoid(xp: Any, x: Any) -> Any:
@@ -112,13 +137,15 @@ def _eval_sigmoid(xp: Any, x: Any) -> Any:
 
 
 sigmoid = _floating(
-    "sigmoid", _eval_sigmoid, "out0", lambda F, g, out: F.mul(g, F.mul(F.sub(1, out), out))
+    "sigmoid", _eval_sigmoid, "out0", lambda F, g, out: F.mul(g, F.mul(F.sub(1, out), out)),
+    reference="scipy.special.expit",
 )
 erf = _floating(
     "erf",
     erf_array,
     "in0",
     lambda F, g, x: F.mul(g, F.mul(F.exp(F.neg(_square(F, x))), 2 / math.sqrt(math.pi))),
+    reference="scipy.special.erf",
 )
 
 _ZEROS = {np.dtype(t): np.zeros((), t) for t in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")}
@@ -144,6 +171,7 @@ relu = pointwise(
     saves=("out0",),
     idempotent=True,
     vjps=lambda F, g, out: F.relu_backward(g, out),
+    samples=unary(lambda x: np.where(x > 0, x, 0).astype(x.dtype), kinds="fi"),
 )
 relu_backward = pointwise(
     "relu_backward",
@@ -152,4 +180,5 @@ relu_backward = pointwise(
     saves=("in1",),
     vjps=(lambda F, g, out: F.relu_backward(g, out), lambda F, g, out: F.zeros_like(g)),
     grad_name="ThresholdBackward",
+    samples=binary(lambda g, out: np.where(out > 0, g, 0) * np.ones_like(g + out)),
 )

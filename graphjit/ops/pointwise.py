@@ -15,7 +15,8 @@ from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Spec
 from . import scalar as s
-from .core import as_array, dtype_of, pointwise, type_name, ufunc
+from .core import Op, as_array, dtype_of, pointwise, type_name
+from .sampling import Samples, binary, bools, both, floats, ints, rows, unary
 
 _Number = (int, float)
 
@@ -31,14 +32,17 @@ def _no_bool_subtract(dtype: DType) -> None:
 add = pointwise(
     "add", "add", "add", commutative=True,
     vjps=(lambda F, g: g, lambda F, g: g),
+    samples=binary("numpy.add", kinds="fi"),
 )  # fmt: skip
 sub = pointwise(
     "sub", "subtract", "sub", check=_no_bool_subtract,
     vjps=(lambda F, g: g, lambda F, g: F.neg(g)),
+    samples=binary("numpy.subtract", kinds="fi"),
 )  # fmt: skip
 mul = pointwise(
     "mul", "multiply", "mul", commutative=True, saves=("in0", "in1"),
     vjps=(lambda F, g, x, y: F.mul(g, y), lambda F, g, x, y: F.mul(g, x)),
+    samples=binary("numpy.multiply", kinds="fi"),
 )  # fmt: skip
 div = pointwise(
     "div", "true_divide", "div", promotion="float", saves=("in1", "out0"),
@@ -46,6 +50,7 @@ div = pointwise(
         lambda F, g, y, out: F.div(g, y),
         lambda F, g, y, out: F.neg(F.mul(g, F.div(out, y))),
     ),
+    samples=binary("numpy.true_divide", second=(0.5, 2)),
 )  # fmt: skip
 
 
@@ -74,15 +79,25 @@ def _eval_remainder(xp: Any, x: Any, y: Any) -> Any:
     return as_array(xp, xp.remainder(x, y))
 
 
+def _divisions(reference: str) -> Samples:
+    """Dividends of both signs by divisors of both signs, none near zero."""
+    return both(
+        binary(reference, -9, 9, kinds="fi", second=(1, 4)),
+        binary(reference, -9, 9, kinds="fi", second=(-4, -1)),
+    )
+
+
 floor_divide = pointwise(
-    "floor_divide", _eval_floor_divide, "floordiv", checks=_nonzero_divisor
-)
+    "floor_divide", _eval_floor_divide, "floordiv", checks=_nonzero_divisor,
+    samples=_divisions("numpy.floor_divide"),
+)  # fmt: skip
 remainder = pointwise(
     "remainder", _eval_remainder, "mod", saves=("in0", "in1"), checks=_nonzero_divisor,
     vjps=(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.floor_divide(x, y))),
     ),
+    samples=_divisions("numpy.remainder"),
 )  # fmt: skip
 
 
@@ -103,6 +118,7 @@ fmod = pointwise(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.trunc(F.div(x, y)))),
     ),
+    samples=_divisions("numpy.fmod"),
 )  # fmt: skip
 
 
@@ -162,6 +178,12 @@ def _pow_grad_exponent(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
 pow = pointwise(
     "pow", _eval_pow, "pow", saves=("in0", "in1", "out0"),
     vjps=(_pow_grad_base, _pow_grad_exponent),
+    samples=both(
+        binary("numpy.power", 0.2, 3, second=(-2, 3)),
+        binary("numpy.power", -3, 4, kinds="i", second=(0, 4)),
+        rows("numpy.power", *(((floats(2, 3), n), {}) for n in (2, 3, 0, 1, 2.0))),
+        rows("numpy.power", ((floats(2, 3, low=0.5), 0.5), {})),
+    ),
 )  # fmt: skip
 
 
@@ -175,6 +197,7 @@ atan2 = pointwise(
         lambda F, g, y, x: F.mul(_atan2_grad(F, g, y, x), x),
         lambda F, g, y, x: F.neg(F.mul(_atan2_grad(F, g, y, x), y)),
     ),
+    samples=binary("numpy.arctan2"),
 )  # fmt: skip
 
 
@@ -190,6 +213,7 @@ maximum = pointwise(
         lambda F, g, x, y: _extremum_grad(F, g, x, y, "lt"),
         lambda F, g, x, y: _extremum_grad(F, g, y, x, "lt"),
     ),
+    samples=binary("numpy.maximum", kinds="fi"),
 )  # fmt: skip
 minimum = pointwise(
     "minimum", "minimum", "min", commutative=True, saves=("in0", "in1"),
@@ -197,33 +221,41 @@ minimum = pointwise(
         lambda F, g, x, y: _extremum_grad(F, g, x, y, "gt"),
         lambda F, g, x, y: _extremum_grad(F, g, y, x, "gt"),
     ),
+    samples=binary("numpy.minimum", kinds="fi"),
 )  # fmt: skip
 
-lt = pointwise("lt", "less", "lt", promotion="compare")
-le = pointwise("le", "less_equal", "le", promotion="compare")
-gt = pointwise("gt", "greater", "gt", promotion="compare")
-ge = pointwise("ge", "greater_equal", "ge", promotion="compare")
-eq = pointwise("eq", "equal", "eq", promotion="compare", commutative=True)
-ne = pointwise("ne", "not_equal", "ne", promotion="compare", commutative=True)
+def _comparison(name: str, function: str, commutative: bool = False) -> Op:
+    samples = binary(f"numpy.{function}", kinds="fib")
+    return pointwise(
+        name, function, name, promotion="compare", commutative=commutative, samples=samples
+    )
 
 
-def _logical(instruction: str) -> Any:
+lt = _comparison("lt", "less")
+le = _comparison("le", "less_equal")
+gt = _comparison("gt", "greater")
+ge = _comparison("ge", "greater_equal")
+eq = _comparison("eq", "equal", commutative=True)
+ne = _comparison("ne", "not_equal", commutative=True)
+
+
+def _logical(name: str, instruction: str) -> Op:
     def scalar(x: s.Operand, y: s.Operand) -> s.Expr:
         return s.call(instruction, s.call("ne", x, 0), s.call("ne", y, 0))
 
-    return scalar
+    samples = binary(f"numpy.{name}", -1, 2, kinds="bi")
+    return pointwise(
+        name, name, scalar, promotion="logical", commutative=True, samples=samples
+    )
 
 
-logical_and = pointwise(
-    "logical_and", "logical_and", _logical("bitand"), promotion="logical", commutative=True
-)
-logical_or = pointwise(
-    "logical_or", "logical_or", _logical("bitor"), promotion="logical", commutative=True
-)
-logical_xor = pointwise(
-    "logical_xor", "logical_xor", _logical("bitxor"), promotion="logical", commutative=True
-)
-logical_not = pointwise("logical_not", "logical_not", "logical_not", promotion="logical")
+logical_and = _logical("logical_and", "bitand")
+logical_or = _logical("logical_or", "bitor")
+logical_xor = _logical("logical_xor", "bitxor")
+logical_not = pointwise(
+    "logical_not", "logical_not", "logical_not", promotion="logical",
+    samples=unary("numpy.logical_not", kinds="b"),
+)  # fmt: skip
 
 
 def _whole(name: str) -> Any:
@@ -241,22 +273,23 @@ def _check_invert(dtype: DType) -> None:
         )
 
 
-bitwise_and = pointwise(
-    "bitwise_and", "bitwise_and", "bitand", check=_whole("bitwise_and"), commutative=True
-)
-bitwise_or = pointwise(
-    "bitwise_or", "bitwise_or", "bitor", check=_whole("bitwise_or"), commutative=True
-)
-bitwise_xor = pointwise(
-    "bitwise_xor", "bitwise_xor", "bitxor", check=_whole("bitwise_xor"), commutative=True
-)
-bitwise_not = pointwise("bitwise_not", "invert", "bitnot", check=_check_invert)
-bitwise_left_shift = pointwise(
-    "bitwise_left_shift", "left_shift", "shl", check=_whole("lshift")
-)
-bitwise_right_shift = pointwise(
-    "bitwise_right_shift", "right_shift", "shr", check=_whole("rshift")
-)
+def _bitwise(name: str, function: str, instruction: str, refusal: str, kinds: str) -> Op:
+    samples = binary(f"numpy.{function}", 0, 7, kinds=kinds)
+    return pointwise(
+        name, function, instruction, check=_whole(refusal), commutative="b" in kinds,
+        samples=samples,
+    )  # fmt: skip
+
+
+bitwise_and = _bitwise("bitwise_and", "bitwise_and", "bitand", "bitwise_and", "ib")
+bitwise_or = _bitwise("bitwise_or", "bitwise_or", "bitor", "bitwise_or", "ib")
+bitwise_xor = _bitwise("bitwise_xor", "bitwise_xor", "bitxor", "bitwise_xor", "ib")
+bitwise_left_shift = _bitwise("bitwise_left_shift", "left_shift", "shl", "lshift", "i")
+bitwise_right_shift = _bitwise("bitwise_right_shift", "right_shift", "shr", "rshift", "i")
+bitwise_not = pointwise(
+    "bitwise_not", "invert", "bitnot", check=_check_invert,
+    samples=unary("numpy.invert", kinds="ib"),
+)  # fmt: skip
 
 
 #: From this many elements on, choosing with bit masks beats `np.where`, whose branches a random
@@ -307,6 +340,14 @@ def _bits(value: Any, dtype: Any, integer: Any) -> Any:
     return value.view(integer)
 
 
+def _choices() -> Samples:
+    shapes = [((3, 4),) * 3, ((3, 1), (4,), ()), ((), (), ()), ((0, 3), (3,), (1,)),
+              ((80, 80), (80, 80), (80, 80))]  # fmt: skip
+    calls = [((bools(*c), x, y), {}) for c, x, y in shapes]
+    numbers = [((bools(m, m), (m, m), 0), {}) for m in (3, 80)]
+    return rows("numpy.where", *calls, *numbers, ((bools(80, 80), 0.0, (80, 80)), {}))
+
+
 where = pointwise(
     "where", eval_where, s.select, promotion="where", saves=("in0",),
     vjps=(
@@ -314,11 +355,24 @@ where = pointwise(
         lambda F, g, condition: F.where(condition, g, 0),
         lambda F, g, condition: F.where(condition, 0, g),
     ),
+    samples=_choices(),
 )  # fmt: skip
 
 
 def _infer_cast(spec: Spec, dtype: DType) -> tuple[Spec, ...]:
     return (spec.with_dtype(dtype),)
+
+
+def _conversions() -> Samples:
+    def reference(x: Any, dtype: DType) -> Any:
+        return np.array(x, dtype.numpy)
+
+    targets = (dtypes.float64, dtypes.float16, dtypes.int32, dtypes.bool_)
+    calls = [((x,), {"dtype": d}) for d in targets for x in (floats(3, 4), ints(2), bools(2))]
+    return both(
+        rows(reference, *calls, grad=False),
+        rows(reference, ((floats(3, layout="S"),), {"dtype": dtypes.float64})),
+    )
 
 
 cast = pointwise(
@@ -330,16 +384,34 @@ cast = pointwise(
     saves=("dtype0",),
     vjps=lambda F, g, source, dtype: F.cast(g, dtype=source),
     grad_name="ToCopy",
+    samples=_conversions(),
 )
 clone = pointwise(
-    "clone", lambda xp, x: x.copy(), lambda x: x, promotion="none", vjps=lambda F, g: g
+    "clone", lambda xp, x: x.copy(), lambda x: x, promotion="none", vjps=lambda F, g: g,
+    samples=unary("numpy.array", kinds="fib"),
+)  # fmt: skip
+
+
+def _special_values(reference: str) -> Samples:
+    values = np.array([1.5, math.nan, math.inf, -math.inf, -0.0])
+    return both(
+        unary(reference), rows(reference, *(((values.astype(t),), {}) for t in ("f4", "f8")))
+    )
+
+
+isnan = pointwise(
+    "isnan", "isnan", "isnan", promotion="compare", samples=_special_values("numpy.isnan")
 )
-isnan = pointwise("isnan", "isnan", "isnan", promotion="compare")
-isinf = pointwise("isinf", "isinf", "isinf", promotion="compare")
+isinf = pointwise(
+    "isinf", "isinf", "isinf", promotion="compare", samples=_special_values("numpy.isinf")
+)
 
 
 def _scalar_isfinite(x: s.Operand) -> s.Expr:
     return s.call("logical_not", s.call("bitor", s.call("isnan", x), s.call("isinf", x)))
 
 
-isfinite = pointwise("isfinite", ufunc("isfinite"), _scalar_isfinite, promotion="compare")
+isfinite = pointwise(
+    "isfinite", "isfinite", _scalar_isfinite, promotion="compare",
+    samples=_special_values("numpy.isfinite"),
+)  # fmt: skip
