@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..ir.graph import Graph
-from ..passes.pipeline import Stage, table
 
 if TYPE_CHECKING:
+    from ..passes.pipeline import Stage
     from .trace import Traced
     from .variant import Variant
 
@@ -65,6 +65,8 @@ class Report:
     def _details(self, attempt: Attempt) -> list[str]:
         if attempt.variant is None:
             return []
+        from ..passes.pipeline import table
+
         executable = attempt.variant.executable
         rows = table(attempt.stages).splitlines()
         for fallback in getattr(executable, "fallbacks", ()):

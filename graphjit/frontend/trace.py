@@ -13,10 +13,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from .. import config
-from ..codegen.assemble import assemble
 from ..errors import TraceRefused
 from ..ir.graph import Graph
-from ..passes import pipeline
 from .guards import SCALARS, Reads, is_opaque, snapshot, watching
 from .interpreted import Interpreted
 from .mode import MODE
@@ -25,7 +23,7 @@ from .recorder import Recorder, Recording
 from .report import Attempt, Report
 from .state import GUARDED, VERSIONS
 from .tensor import Tensor
-from .variant import Variant, signature
+from .variant import Executable, Variant, signature
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
 #: function is left to run eagerly
@@ -136,8 +134,7 @@ class Traced:
     ) -> None:
         start = time.perf_counter()
         try:
-            graph = pipeline.run(recording.graph, attempt.stages)
-            executable = backend(graph, recording)
+            graph, executable = build(recording, attempt)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
@@ -184,11 +181,16 @@ class Traced:
         return Report(self).stats()
 
 
-def backend(graph: Graph, recording: Recording) -> Any:
-    """What runs an optimised graph, as `GRAPHJIT_BACKEND` says."""
+def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
+    """Optimise a recording, and make what runs it, as `GRAPHJIT_BACKEND` says."""
+    # Loaded here, so that importing graphjit does not load the compiler.
+    from ..codegen.assemble import assemble
+    from ..passes import pipeline
+
+    graph = pipeline.run(recording.graph, attempt.stages)
     if config.get_str("BACKEND") == "interp":
-        return Interpreted(graph)
-    return assemble(graph, recording.strides)
+        return graph, Interpreted(graph)
+    return graph, assemble(graph, recording.strides)
 
 
 def _static(value: Any) -> Hashable:
