@@ -2,8 +2,9 @@
 
 Reads `ops.scalar`'s vocabulary; makes `lookup(instr, dtype)`: a Numba intrinsic on scalars of that
 dtype, whose result has that dtype (bool for comparisons and predicates; `select` takes a bool
-first). Arguments of other types are converted. The code emitted has no branches and calls no
-library, so loops over it vectorise.
+first; `philox` is on int64). Arguments of other types are converted. float16 is for the caller to
+compute in float32. What is emitted has no branches, so loops over it vectorise, except for the
+power of integers, whose loop does not. `bounds.ULP` says how accurate each function is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from functools import cache
 from typing import Any
 
 from ...ops import scalar
-from . import basics, exponential, logarithm, special
+from . import (
+    basics,
+    division,
+    exponential,
+    integers,
+    logarithm,
+    power,
+    random,
+    special,
+    trigonometric,
+)
 from .emit import Formula, Scalar
 
 FLOAT: dict[str, Formula] = {
@@ -33,19 +44,29 @@ FLOAT: dict[str, Formula] = {
     "acosh": logarithm.acosh,
     "atanh": logarithm.atanh,
     "erf": special.erf,
+    "sin": trigonometric.sin,
+    "cos": trigonometric.cos,
+    "tan": trigonometric.tan,
+    "asin": trigonometric.asin,
+    "acos": trigonometric.acos,
+    "atan": trigonometric.atan,
+    "atan2": trigonometric.atan2,
+    "pow": power.power,
+    "floordiv": division.floordiv,
+    "mod": division.mod,
 }
-SIGNED, UNSIGNED = basics.integer(signed=True), basics.integer(signed=False)
+SIGNED, UNSIGNED = integers.integer(signed=True), integers.integer(signed=False)
 
 #: dtype name -> instruction -> the formula that emits it.
 FORMULAS: dict[str, dict[str, Formula]] = {
     "float32": FLOAT,
     "float64": FLOAT,
-    "int64": SIGNED,
+    "int64": {**SIGNED, "philox": random.philox},
     "int32": SIGNED,
     "int16": SIGNED,
     "int8": SIGNED,
     "uint8": UNSIGNED,
-    "bool": basics.BOOLEAN,
+    "bool": integers.BOOLEAN,
 }
 
 

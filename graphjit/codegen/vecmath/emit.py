@@ -72,9 +72,10 @@ class Scalar:
         """`number` as a constant of this type."""
         if self.type == FLOAT32:
             number = float(np.float32(number))
-        return self._make(ir.Constant(self.type, number))
+        return self.make(ir.Constant(self.type, number))
 
-    def _make(self, value: ir.Value) -> Scalar:
+    def make(self, value: ir.Value) -> Scalar:
+        """A scalar of another value in the same place."""
         return Scalar(self.builder, value)
 
     def _value(self, other: Scalar | float) -> ir.Value:
@@ -86,8 +87,8 @@ class Scalar:
         """The builder's instruction `float_op` or `int_op`, as the type demands."""
         value = self._value(other)
         if self.is_float:
-            return self._make(getattr(self.builder, float_op)(self.value, value, flags=flags))
-        return self._make(getattr(self.builder, int_op)(self.value, value))
+            return self.make(getattr(self.builder, float_op)(self.value, value, flags=flags))
+        return self.make(getattr(self.builder, int_op)(self.value, value))
 
     # Arithmetic.
 
@@ -117,8 +118,8 @@ class Scalar:
 
     def __neg__(self) -> Scalar:
         if self.is_float:
-            return self._make(self.builder.fneg(self.value))
-        return self._make(self.builder.neg(self.value))
+            return self.make(self.builder.fneg(self.value))
+        return self.make(self.builder.neg(self.value))
 
     def plus(self, other: Scalar | float) -> Scalar:
         """The sum, rounded as it stands: never part of a fused multiply-add."""
@@ -135,36 +136,36 @@ class Scalar:
     # Bits.
 
     def __and__(self, other: Scalar | int) -> Scalar:
-        return self._make(self.builder.and_(self.value, self._value(other)))
+        return self.make(self.builder.and_(self.value, self._value(other)))
 
     def __or__(self, other: Scalar | int) -> Scalar:
-        return self._make(self.builder.or_(self.value, self._value(other)))
+        return self.make(self.builder.or_(self.value, self._value(other)))
 
     def __xor__(self, other: Scalar | int) -> Scalar:
-        return self._make(self.builder.xor(self.value, self._value(other)))
+        return self.make(self.builder.xor(self.value, self._value(other)))
 
     def __invert__(self) -> Scalar:
-        return self._make(self.builder.not_(self.value))
+        return self.make(self.builder.not_(self.value))
 
     def __lshift__(self, other: Scalar | int) -> Scalar:
-        return self._make(self.builder.shl(self.value, self._value(other)))
+        return self.make(self.builder.shl(self.value, self._value(other)))
 
     def __rshift__(self, other: Scalar | int) -> Scalar:
         """Arithmetic shift: the sign is kept."""
-        return self._make(self.builder.ashr(self.value, self._value(other)))
+        return self.make(self.builder.ashr(self.value, self._value(other)))
 
     def logical_shift(self, other: Scalar | int) -> Scalar:
         """Shift to the right, filling with zeros."""
-        return self._make(self.builder.lshr(self.value, self._value(other)))
+        return self.make(self.builder.lshr(self.value, self._value(other)))
 
     def bits(self) -> Scalar:
         """The representation, as an integer of the same width."""
-        return self._make(self.builder.bitcast(self.value, self.format.bits))
+        return self.make(self.builder.bitcast(self.value, self.format.bits))
 
     def as_float(self) -> Scalar:
         """The number that these bits represent."""
         kind = FLOAT32 if self.type == INT32 else FLOAT64
-        return self._make(self.builder.bitcast(self.value, kind))
+        return self.make(self.builder.bitcast(self.value, kind))
 
     # Comparison and choice. All comparisons with NaN are false, except `!=`.
 
@@ -176,7 +177,7 @@ class Scalar:
             method = self.builder.fcmp_ordered if ordered else self.builder.fcmp_unordered
         else:
             method = self.builder.icmp_signed if signed else self.builder.icmp_unsigned
-        return self._make(method(operator, self.value, value))
+        return self.make(method(operator, self.value, value))
 
     def __lt__(self, other: Scalar | float) -> Scalar:
         return self.compare("<", other)
@@ -203,7 +204,7 @@ class Scalar:
         """`x` where this boolean holds, else `y`; one of them must be a scalar."""
         kind = x if isinstance(x, Scalar) else y
         assert isinstance(kind, Scalar)
-        return self._make(self.builder.select(self.value, kind._value(x), kind._value(y)))
+        return self.make(self.builder.select(self.value, kind._value(x), kind._value(y)))
 
     # Intrinsics and conversions.
 
@@ -215,7 +216,7 @@ class Scalar:
             ir.FunctionType(self.type, [self.type] * (1 + len(others))),
         )
         values = [self._value(other) for other in others]
-        return self._make(self.builder.call(function, [self.value, *values]))
+        return self.make(self.builder.call(function, [self.value, *values]))
 
     def abs(self) -> Scalar:
         return self.intrinsic("fabs")
@@ -242,18 +243,18 @@ class Scalar:
         if self.type == kind:
             return self
         if not self.is_float:
-            return self._make(self.builder.sitofp(self.value, kind))
+            return self.make(self.builder.sitofp(self.value, kind))
         convert = self.builder.fpext if kind == FLOAT64 else self.builder.fptrunc
-        return self._make(convert(self.value, kind))
+        return self.make(convert(self.value, kind))
 
     def resize(self, kind: ir.IntType, signed: bool = True) -> Scalar:
         """Conversion between integers: cut off, or extended by the sign or by zeros."""
         if kind.width < self.type.width:
-            return self._make(self.builder.trunc(self.value, kind))
+            return self.make(self.builder.trunc(self.value, kind))
         if kind.width == self.type.width:
             return self
         extend = self.builder.sext if signed else self.builder.zext
-        return self._make(extend(self.value, kind))
+        return self.make(extend(self.value, kind))
 
 
 Formula = Callable[..., Scalar]

@@ -1,0 +1,48 @@
+"""Division of floats rounded down, and its remainder.
+
+The truncated quotient n = trunc(x / y) is right or one too large, and `x - n y`, fused, is exact
+and tells which, as long as n is represented exactly. Larger quotients are integers already; their
+remainders are left to the library.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .emit import Scalar
+from .rare import rarely
+
+
+def _truncated(x: Scalar, y: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """(q, n, r): the quotient, its integer part and the remainder, which has the sign of `x`."""
+    q = x / y
+    n = q.trunc()
+    infinite = y.abs().equals(math.inf) & (x.abs() < math.inf)
+    r = infinite.where(x, (-n).fma(y, x))
+    beyond = r.differs(0.0) & (r < 0.0).differs(x < 0.0)
+    n = beyond.where(n.minus(n.const(1.0).sign_of(q)), n)
+    r = beyond.where(r.plus(y.abs().sign_of(x)), r)
+    return q, n, r.sign_of(x)
+
+
+def _large(q: Scalar) -> Scalar:
+    """Whether the quotient may have an integer part that is not represented exactly."""
+    return q.abs() >= 2.0 ** (q.format.mantissa + 1)
+
+
+def _rounded_up(r: Scalar, y: Scalar) -> Scalar:
+    """Whether rounding to zero gave more than rounding down."""
+    return r.differs(0.0) & (r < 0.0).differs(y < 0.0)
+
+
+def floordiv(x: Scalar, y: Scalar) -> Scalar:
+    q, n, r = _truncated(x, y)
+    n = _rounded_up(r, y).where(n.minus(1.0), n)
+    q = (x.abs().equals(math.inf) & y.differs(0.0)).where(math.nan, q)
+    return _large(q).where(q, q.is_nan().where(q, n))
+
+
+def mod(x: Scalar, y: Scalar) -> Scalar:
+    q, _, r = _truncated(x, y)
+    r = rarely(_large(q), "fmod", r, x, y)
+    return _rounded_up(r, y).where(r.plus(y), r)

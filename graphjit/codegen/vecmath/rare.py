@@ -1,0 +1,105 @@
+"""Library calls for the few arguments that a formula does not reach, without leaving the vectors.
+
+A branch would keep a loop from vectorising, and computing both ways would cost every element. So
+the call goes to a small function that LLVM may replace, in a vectorised loop, by its variant on
+whole vectors (the attribute `vector-function-abi-variant`); that one calls the library only if some
+lane needs it, which costs ordinary vectors about ten cycles.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from .emit import FLOAT32, FORMATS, INT32, Scalar
+
+#: Bits of the widest vector that a loop may be turned into.
+WIDEST = 512
+
+
+def rarely(needed: Scalar, library: str, y: Scalar, *arguments: Scalar) -> Scalar:
+    """The C function `library` of `arguments` where `needed`, else `y`.
+
+    The first argument must be a number other than zero wherever the call is needed.
+    """
+    first, *others = arguments
+    values = [needed.where(first, 0.0).value, *(other.value for other in others)]
+    function = _guarded(y.builder.module, y.type, library, len(values))
+    return needed.where(y.make(y.builder.call(function, values)), y)
+
+
+def _guarded(module: ir.Module, kind: ir.Type, library: str, arity: int) -> ir.Function:
+    """The function that calls the library unless its first argument is 0, and its variants."""
+    name = f"graphjit.{library}.{FORMATS[kind].name}"
+    if name in module.globals:
+        return module.globals[name]
+    symbol = library + ("f" if kind == FLOAT32 else "")
+    callee = module.globals.get(symbol) or _declare(module, symbol, kind, arity)
+    scalar = _define(module, name, kind, arity)
+    builder = ir.IRBuilder(scalar.append_basic_block())
+    zero = ir.Constant(kind, 0.0)
+    with builder.if_then(builder.fcmp_ordered("!=", scalar.args[0], zero), likely=False):
+        builder.ret(builder.call(callee, scalar.args))
+    builder.ret(zero)
+    variants = {}
+    lanes = WIDEST // FORMATS[kind].bits.width
+    while lanes > 1:
+        variants[lanes] = _variant(scalar, kind, lanes)
+        lanes //= 2
+    shapes = "v" * arity
+    mangled = ",".join(f"_ZGV_LLVM_N{n}{shapes}_{name}({v.name})" for n, v in variants.items())
+    _attribute(scalar, f'"vector-function-abi-variant"="{mangled}"')
+    _keep(module, list(variants.values()))
+    return scalar
+
+
+def _variant(scalar: ir.Function, kind: ir.Type, lanes: int) -> ir.Function:
+    """`scalar` on vectors: lane by lane if any first argument is not 0."""
+    vector = ir.VectorType(kind, lanes)
+    function = _define(scalar.module, f"{scalar.name}.{lanes}", vector, len(scalar.args))
+    builder = ir.IRBuilder(function.append_basic_block())
+    zeros = ir.Constant(vector, [0.0] * lanes)
+    mask = builder.fcmp_ordered("!=", function.args[0], zeros)
+    bits = builder.bitcast(mask, ir.IntType(lanes))
+    with builder.if_then(builder.icmp_unsigned("!=", bits, bits.type(0)), likely=False):
+        result = zeros
+        for lane in range(lanes):
+            index = INT32(lane)
+            values = [builder.extract_element(argument, index) for argument in function.args]
+            result = builder.insert_element(result, builder.call(scalar, values), index)
+        builder.ret(result)
+    builder.ret(zeros)
+    return function
+
+
+def _declare(module: ir.Module, name: str, kind: ir.Type, arity: int) -> ir.Function:
+    """A function without effects, which LLVM may call for any lane or none."""
+    function = ir.Function(module, ir.FunctionType(kind, [kind] * arity), name)
+    for attribute in ("nounwind", "readnone"):
+        function.attributes.add(attribute)
+    _attribute(function, "willreturn")
+    return function
+
+
+def _define(module: ir.Module, name: str, kind: ir.Type, arity: int) -> ir.Function:
+    """Such a function, private to the module and never inlined."""
+    function = _declare(module, name, kind, arity)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function
+
+
+def _attribute(function: ir.Function, text: str) -> None:
+    """Add an attribute that llvmlite does not know."""
+    set.add(function.attributes, text)
+
+
+def _keep(module: ir.Module, functions: list[ir.Function]) -> None:
+    """List `functions` in `llvm.compiler.used`: until loops are vectorised nothing calls them."""
+    byte = ir.IntType(8).as_pointer()
+    name = "llvm.compiler.used"
+    before = list(module.globals[name].initializer.constant) if name in module.globals else []
+    entries = before + [function.bitcast(byte) for function in functions]
+    module.globals.pop(name, None)
+    table = ir.GlobalVariable(module, ir.ArrayType(byte, len(entries)), name)
+    table.linkage, table.section = "appending", "llvm.metadata"
+    table.initializer = ir.Constant(table.type.pointee, entries)
