@@ -122,15 +122,14 @@ def _decode(key: str, content: bytes) -> ObjectCode | None:
     payload = content[start:]
     if content[:start] != MAGIC + hashlib.sha256(payload).digest():
         return None
+    line, _, code = payload.partition(b"\n")
     try:
-        line, code = payload.split(b"\n", 1)
         header = json.loads(line)
-        symbol, length = header.pop("symbol"), header.pop("length")
-    except (ValueError, KeyError, AttributeError):
+    except ValueError:
         return None
-    if header != _expected_header(key) or length != len(code):
-        return None
-    return ObjectCode(symbol, code)
+    symbol = header.get("symbol") if isinstance(header, dict) else None
+    expected = _expected_header(key) | {"symbol": symbol, "length": len(code)}
+    return ObjectCode(symbol, code) if isinstance(symbol, str) and header == expected else None
 
 
 def _expected_header(key: str) -> dict[str, object]:
