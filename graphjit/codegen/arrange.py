@@ -1,14 +1,16 @@
-"""Chooses the loops for a program: order of axes, which are merged, which one is vectorised.
+"""Chooses the loops for a program: which axis is vectorised, and the order of the others.
 
-Reads a program; makes one over merged axes whose reductions each have a single axis, and a `Nest`.
+Reads a merged program; makes a `Nest`, whose program has reductions of a single axis each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .program import INDEX, REDUCE, Axes, Program, Reduction, Slot, Store, Value, axis_set, members
+from .merge import levels
+from .program import REDUCE, Axes, Program, Reduction, Slot, Split, Store, Value
 
 #: Elements of the vector axis that are worked on between loops over reduced axes.
 TILE = 512
@@ -21,142 +23,75 @@ class Nest:
     """Loops for `program`.
 
     `order` lists the axes of loops from the outside, `vector` is the axis of all innermost loops
-    (None in a program of single elements). Where `tile` is set, it is an axis of `order` that
-    counts tiles of the vector axis; its extent follows those of the program. The first `parallel`
-    axes of `order` belong to begin..end, and the vector axis as well if `elementwise`.
+    (None in a program of single elements). The first `parallel` axes of `order` belong to
+    begin..end, and the vector axis as well if `elementwise`.
     """
 
     program: Program
     order: tuple[int, ...]
     vector: int | None
-    tile: int | None
     parallel: int
     elementwise: bool
 
 
 def arrange(program: Program) -> Nest:
-    """The loops for `program`."""
-    program = _merge(program, _outermost_first(program))
-    vector = _vector_axis(program)
+    """The loops for `program`, whose axes are in the order of merging."""
+    vector = vector_axis(program)
     if vector is None:
-        return Nest(program, (), None, None, 0, False)
-    levels = _levels(program)
-    tiled = any(
-        value.op == REDUCE and value.axes >> vector & 1 and not _reduction(value).axes >> vector & 1
-        for value in program.values
-    )
+        return Nest(program, (), None, 0, False)
+    level = levels(program)
     order = [axis for axis in range(len(program.extents)) if axis != vector]
-    kept = not levels[vector]
-    tile = len(program.extents) if tiled else None
-    if tile is not None:
-        order.insert(sum(levels[axis] <= levels[vector] for axis in order), tile)
-        levels.append(levels[vector])
-    program = _single_axis_reductions(program, order, vector, tile)
-    parallel = sum(not levels[axis] for axis in order)
-    return Nest(program, tuple(order), vector, tile, parallel, kept and not tiled)
+    kept = not level[vector]
+    tiled = needs_tiles(program, vector)
+    if tiled and program.split_of(vector) is None:
+        order.insert(sum(level[axis] <= level[vector] for axis in order), len(level))
+        level.append(level[vector])
+        program = with_split(program, vector, TILE)
+    program = _single_axis_reductions(program, [vector, *reversed(order)])
+    parallel = sum(not level[axis] for axis in order)
+    return Nest(program, tuple(order), vector, parallel, kept and not tiled)
 
 
-def _reduction(value: Value) -> Reduction:
-    assert isinstance(value.detail, Reduction)
-    return value.detail
+def needs_tiles(program: Program, vector: int) -> bool:
+    """Whether results of a reduction vary along the vector axis, and so need an array."""
+    return any(
+        value.axes >> vector & 1 and not value.detail.axes >> vector & 1
+        for value in program.values
+        if isinstance(value.detail, Reduction)
+    )
 
 
-def _levels(program: Program) -> list[int]:
-    """For each axis how many different reductions take it away."""
-    reduced = {_reduction(value).axes for value in program.values if value.op == REDUCE}
-    return [sum(axes >> axis & 1 for axes in reduced) for axis in range(len(program.extents))]
+def with_split(program: Program, base: int, length: int) -> Program:
+    """`program` with one more axis, which counts pieces of `length` of axis `base`.
 
+    Reductions over `base` take away the new axis as well.
+    """
+    axis = len(program.extents)
 
-def _outermost_first(program: Program) -> list[int]:
-    """Axes by level, then from the largest stride to the smallest."""
-    levels = _levels(program)
-    written = [program.slots[store.slot] for store in program.stores]
-    slots = written + [slot for slot in program.slots if slot not in written]
-    slots.sort(key=lambda slot: -sum(stride != 0 for stride in slot.strides))
-    order: list[int] = []
-    for axis in range(len(program.extents)):
-        place = len(order)
-        while place and _goes_outside(axis, order[place - 1], levels, slots):
-            place -= 1
-        order.insert(place, axis)
-    return order
+    def extended(axes: Axes) -> Axes:
+        return axes | (axes >> base & 1) << axis
 
+    def extended_value(value: Value) -> Value:
+        detail = value.detail
+        if isinstance(detail, Reduction):
+            detail = replace(detail, axes=extended(detail.axes))
+        return replace(value, axes=extended(value.axes), detail=detail)
 
-def _goes_outside(axis: int, other: int, levels: Sequence[int], slots: Sequence[Slot]) -> bool:
-    """Whether the loop of `axis` belongs outside that of `other`, an earlier axis."""
-    if levels[axis] != levels[other]:
-        return levels[axis] < levels[other]
-    for slot in slots:
-        mine, theirs = abs(slot.strides[axis]), abs(slot.strides[other])
-        if mine and theirs and mine != theirs:
-            return mine > theirs
-    return False
-
-
-def _merge(program: Program, order: Sequence[int]) -> Program:
-    """`program` over axes numbered from the outside, adjacent ones merged where strides allow."""
-    groups: list[list[int]] = []
-    for axis in order:
-        if groups and _mergeable(program, groups[-1][-1], axis):
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-    new_axis = {axis: number for number, group in enumerate(groups) for axis in group}
-
-    def renumber(axes: Axes) -> Axes:
-        return axis_set({new_axis[axis] for axis in members(axes)})
-
-    extents = []
-    for group in groups:
-        extent = 1
-        for axis in group:
-            extent *= program.extents[axis]
-        extents.append(extent)
-    inner = [group[-1] for group in groups]
     return Program(
-        tuple(extents),
-        tuple(replace(s, strides=tuple(s.strides[a] for a in inner)) for s in program.slots),
+        (*program.extents, -(-program.extents[base] // length)),
+        tuple(replace(slot, strides=(*slot.strides, 0)) for slot in program.slots),
         program.scalars,
-        tuple(_renumbered(value, renumber) for value in program.values),
-        tuple(Store(store.slot, store.value, renumber(store.axes)) for store in program.stores),
+        tuple(map(extended_value, program.values)),
+        tuple(Store(store.slot, store.value, extended(store.axes)) for store in program.stores),
+        (*program.splits, Split(axis, base, length)),
     )
 
 
-def _renumbered(value: Value, renumber: Callable[[Axes], Axes]) -> Value:
-    detail = value.detail
-    if isinstance(detail, Reduction):
-        detail = replace(detail, axes=renumber(detail.axes))
-    axes = renumber(value.axes)
-    if value.op == INDEX:
-        detail = axes.bit_length() - 1
-    return replace(value, axes=axes, detail=detail)
-
-
-def _mergeable(program: Program, outer: int, inner: int) -> bool:
-    """Whether the two axes can be walked as one."""
-    extent = program.extents[inner]
-    both = 1 << outer | 1 << inner
-
-    def together(axes: Axes) -> bool:
-        return axes & both in (0, both)
-
-    return (
-        all(slot.strides[outer] == slot.strides[inner] * extent for slot in program.slots)
-        and all(together(store.axes) for store in program.stores)
-        and all(
-            together(_reduction(value).axes) if value.op == REDUCE else together(value.axes)
-            for value in program.values
-        )
-    )
-
-
-def _vector_axis(program: Program) -> int | None:
+def vector_axis(program: Program) -> int | None:
     """The axis of the innermost loops: contiguous in most of the data, and not too short."""
-    count = len(program.extents)
-    if not count:
-        return None
-    levels = _levels(program)
-    innermost_of_level = {levels[axis]: axis for axis in range(count)}
+    counts = {split.axis for split in program.splits}
+    level = levels(program)
+    innermost = {level[a]: a for a in range(len(program.extents)) if a not in counts}
 
     def merit(axis: int) -> tuple[bool, int, int]:
         score = 0
@@ -164,51 +99,43 @@ def _vector_axis(program: Program) -> int | None:
             stride = slot.strides[axis]
             if stride:
                 score += _size(program, slot) * (1 if stride == 1 else -1)
-        return (program.extents[axis] >= SHORT, score, levels[axis])
+        return (program.extents[axis] >= SHORT, score, level[axis])
 
-    return max(innermost_of_level.values(), key=merit)
+    return max(innermost.values(), key=merit, default=None)
 
 
 def _size(program: Program, slot: Slot) -> int:
     """How many elements of `slot` the program touches."""
-    size = 1
-    for extent, stride in zip(program.extents, slot.strides, strict=True):
-        size *= extent if stride else 1
-    return size
+    pairs = zip(program.extents, slot.strides, strict=True)
+    return math.prod(extent for extent, stride in pairs if stride)
 
 
-def _single_axis_reductions(
-    program: Program, order: Sequence[int], vector: int, tile: int | None
-) -> Program:
-    """Each reduction as a chain: over the vector axis first, then from the innermost loop out."""
+def _single_axis_reductions(program: Program, inwards: Sequence[int]) -> Program:
+    """Each reduction as a chain in the order `inwards`: the vector axis, then from the inside out."""
     values: list[Value] = []
     new: list[int] = []
-    tile_bit = 0 if tile is None else 1 << tile
-    inwards = [vector, *reversed(order)]
     for value in program.values:
         args = tuple(new[arg] for arg in value.args)
-        axes = value.axes | (tile_bit if value.axes >> vector & 1 else 0)
-        if value.op != REDUCE:
-            values.append(replace(value, args=args, axes=axes))
+        if isinstance(value.detail, Reduction):
+            _append_chain(program, values, value, args[0], inwards)
         else:
-            _append_chain(values, value, args[0], inwards, vector, tile_bit)
+            values.append(replace(value, args=args))
         new.append(len(values) - 1)
-    stores = tuple(
-        Store(s.slot, new[s.value], s.axes | (tile_bit if s.axes >> vector & 1 else 0))
-        for s in program.stores
-    )
+    stores = tuple(Store(store.slot, new[store.value], store.axes) for store in program.stores)
     return replace(program, values=tuple(values), stores=stores)
 
 
 def _append_chain(
-    values: list[Value], value: Value, source: int, inwards: Sequence[int], vector: int, tile: Axes
+    program: Program, values: list[Value], value: Value, source: int, inwards: Sequence[int]
 ) -> None:
-    reduction = _reduction(value)
-    missing = reduction.axes | (tile if reduction.axes >> vector & 1 else 0)
-    axes = values[source].axes | (missing & tile)
+    assert isinstance(value.detail, Reduction)
+    axes = values[source].axes
+    for split in program.splits:
+        # A part of the reduction belongs to one piece even if its operand is the same everywhere.
+        axes |= (value.detail.axes >> split.base & 1) << split.axis
     for axis in inwards:
-        if missing >> axis & 1:
+        if value.detail.axes >> axis & 1:
             axes &= ~(1 << axis)
-            detail = replace(reduction, axes=1 << axis)
+            detail = replace(value.detail, axes=1 << axis)
             values.append(Value(REDUCE, (source,), value.dtype, axes, detail))
             source = len(values) - 1

@@ -23,4 +23,4 @@ def cost_of(value: Value) -> int:
         return 0
     if value.op == LOAD or value.op in _ARITHMETIC:
         return 1
-    return 5 if value.op in _DIVISION else 20
+    return 2 if value.op in _DIVISION else 20

@@ -12,7 +12,6 @@ from typing import Any
 from .. import dtypes
 from ..runtime import cache as object_cache
 from ..runtime import objects
-from .arrange import TILE
 from .loops import Kernel
 from .numba_text import Printer
 
@@ -25,7 +24,7 @@ _CALL = re.compile(r"\b([a-z]\w*)\(")
 @cache
 def source(kernel: Kernel) -> str:
     """`kernel` as the text of a Python function `kernel(table, begin, end)`."""
-    return Printer(kernel, TILE).text()
+    return Printer(kernel).text()
 
 
 @cache

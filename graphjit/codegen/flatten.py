@@ -7,6 +7,7 @@ op's formula becomes scalar instructions, equal values become one, and constants
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from .. import dtypes
@@ -73,16 +74,15 @@ class _Flattener:
     def run(
         self, operands: Sequence[Operand], results: Sequence[Layout], inplace: Mapping[int, int]
     ) -> Program:
-        slot_of = [
+        for value, operand in zip(self.body.inputs, operands, strict=True):
             self._input(value, operand)
-            for value, operand in zip(self.body.inputs, operands, strict=True)
-        ]
         for node in self.body.nodes:
             self.of[node.output] = self._node(node)
         stores = []
-        for position, (value, layout) in enumerate(zip(self.body.results, results, strict=True)):
-            shared = slot_of[inplace[position]] if position in inplace else None
-            stores.append(self._store(value, layout, shared))
+        for value, layout in zip(self.body.results, results, strict=True):
+            stores.append(self._store(value, layout))
+        for result, operand in inplace.items():
+            _check_congruent(operands[operand], results[result])
         return Program(
             self.extents,
             tuple(self.slots),
@@ -93,45 +93,48 @@ class _Flattener:
 
     # -- operands and results
 
-    def _input(self, value: GraphValue, operand: Operand) -> int | None:
+    def _input(self, value: GraphValue, operand: Operand) -> None:
         dtype = register_dtype(value.dtype)
         if isinstance(operand, ScalarSlot):
             self.of[value] = self._scalar(operand, dtype)
-            return None
+            return
         if value.shape != operand.shape or value.dtype is not operand.dtype:
             found = f"{operand.dtype.short}{list(operand.shape)}"
             raise CompileError(f"an operand of type {value.spec} cannot be memory of {found}")
         slot = self._slot(operand)
         axes = axis_set(a for a, stride in enumerate(self.slots[slot].strides) if stride)
         self.of[value] = self._add(Value(LOAD, (), dtype, axes, slot))
-        return slot
 
-    def _slot(self, layout: Layout, shared: int | None = None, fresh: bool = False) -> int:
-        """The slot for `layout`, which must broadcast to the domain."""
+    def _slot(self, layout: Layout) -> int:
+        """The slot for `layout`, which must broadcast to the domain.
+
+        Congruent operands and results share one: with two pointers to one address LLVM's checks for
+        overlap would send the loop to its scalar version.
+        """
         strides = [0] * len(self.extents)
         lead = len(self.domain) - layout.ndim
         for dim, (extent, stride) in enumerate(zip(layout.shape, layout.strides, strict=True)):
             if extent != 1 and lead + dim in self.axis_of:
                 strides[self.axis_of[lead + dim]] = stride
-        group = len(self.slots) if shared is None else self.slots[shared].group
-        for number, slot in enumerate(self.slots):
-            if slot.memory == layout.pointer:
-                if not fresh and slot.strides == tuple(strides) and slot.dtype is layout.dtype:
+        slot = Slot(layout.pointer, layout.dtype, tuple(strides), len(self.slots))
+        for number, other in enumerate(self.slots):
+            if slot.memory == other.memory:
+                slot = replace(slot, group=other.group)
+                if slot == other:
                     return number
-                group = slot.group
-        self.slots.append(Slot(layout.pointer, layout.dtype, tuple(strides), group))
+        self.slots.append(slot)
         return len(self.slots) - 1
 
     def _scalar(self, argument: Argument, dtype: DType) -> int:
         self.scalars.append((argument, dtype))
         return self._add(Value(SCALAR, (), dtype, 0, len(self.scalars) - 1))
 
-    def _store(self, value: GraphValue, layout: Layout, shared: int | None) -> Store:
+    def _store(self, value: GraphValue, layout: Layout) -> Store:
         if value.shape != layout.shape or value.dtype is not layout.dtype:
             found = f"{layout.dtype.short}{list(layout.shape)}"
             raise CompileError(f"a result of type {value.spec} cannot go to memory of {found}")
         axes = self._axes(value.shape, range(value.ndim))
-        return Store(self._slot(layout, shared, fresh=True), self.of[value], axes)
+        return Store(self._slot(layout), self.of[value], axes)
 
     def _axes(self, shape: Shape, dims: Sequence[int]) -> Axes:
         """The axes that `dims` of a value of `shape` are."""
@@ -276,6 +279,19 @@ class _Flattener:
         nowhere = self._literal(_NOWHERE, dtypes.int64)
         where = self._apply("select", [chosen, index, nowhere], dtypes.int64)
         return self._fold("min", _NOWHERE, where, axes)
+
+
+def _check_congruent(operand: Operand, result: Layout) -> None:
+    """CompileError unless each element of `result` lies where that of `operand` does."""
+    if not isinstance(operand, Layout) or operand.pointer != result.pointer:
+        raise CompileError("a result that takes an operand's memory must start where it does")
+    if _steps(operand) != _steps(result) or operand.dtype.itemsize != result.dtype.itemsize:
+        raise CompileError("a result that takes an operand's memory must have its strides")
+
+
+def _steps(layout: Layout) -> list[tuple[int, int]]:
+    pairs = zip(layout.shape, layout.strides, strict=True)
+    return [(extent, stride) for extent, stride in pairs if extent != 1]
 
 
 def _as_argument(number: s.Number, dtype: DType) -> Argument:

@@ -30,11 +30,26 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Memory of one worker, row-major over `axes`; the last counts within a tile if `tiled`."""
+    """Memory of one worker, row-major over `axes`.
+
+    Where `clipped`, the index counts within the current piece of the axis, and so does the extent.
+    """
 
     dtype: DType
     axes: tuple[int, ...]
-    tiled: bool
+    clipped: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Axis `axis` counts pieces of axis `base`; their length is an argument if it is None.
+
+    Inside a loop over `axis`, loops over `base` keep to the current piece.
+    """
+
+    axis: int
+    base: int
+    length: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +142,11 @@ Statement = Let | Load | Store | Get | Put | Update | Loop
 class Kernel:
     """A function of its arguments and a range of the parallel index.
 
-    The arguments are, in this order: the address of each buffer; the extents in `sizes`; for each
-    buffer, the strides that are not in `unit`, by axis; the scalars; the scratch block, if locals
-    are too large for the stack (`spacious`).
+    The arguments are, in this order: the address of each buffer; the extents in `sizes`; the
+    lengths of pieces that have none; for each buffer, the strides that are not in `unit`, by axis;
+    the scalars; the scratch block, if locals are too large for the stack (`spacious`).
 
-    `parallel` lists the axes that begin..end enumerates in row-major order. Where `tile` is set,
-    that axis counts the tiles of the last one.
+    `parallel` lists the axes that begin..end enumerates in row-major order.
     """
 
     buffers: tuple[Buffer, ...]
@@ -141,8 +155,7 @@ class Kernel:
     locals: tuple[Local, ...]
     body: tuple[Statement, ...]
     parallel: tuple[int, ...]
-    vector: int | None
-    tile: int | None
+    pieces: tuple[Pieces, ...]
     spacious: bool
 
 

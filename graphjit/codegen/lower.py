@@ -18,8 +18,10 @@ from .arrange import TILE, Nest, arrange
 from .costs import cost_of
 from .emit_numba import compile_kernel, source
 from .flatten import Operand, flatten
-from .loops import Buffer, Kernel, Let, Local, Update, statements
-from .program import Program, Slot, Workspace
+from .loops import Buffer, Kernel, Let, Local, Pieces, Update, statements
+from .merge import merged
+from .phases import split
+from .program import Program, Slot, Workspace, axis_set, members
 from .schedule import schedule
 
 #: Local arrays beyond this many bytes are claimed from the program's scratch memory.
@@ -91,40 +93,44 @@ def lower(
     CompileError if the body cannot be lowered.
     """
     program = flatten(body, operands, results, inplace or {})
-    return Lowered((_call(program),), 0)
+    phases, workspace = split(merged(program))
+    return Lowered(tuple(_call(merged(phase)) for phase in phases), workspace)
 
 
 def _call(program: Program) -> KernelCall:
     nest = arrange(program)
-    scheduled = schedule(nest)
     program = nest.program
-    extents = [*program.extents]
-    if nest.tile is not None:
-        assert nest.vector is not None
-        extents.append(-(-extents[nest.vector] // TILE))
+    scheduled = schedule(nest)
     parallel = nest.order[: nest.parallel]
     if nest.elementwise and nest.vector is not None:
         parallel = (*parallel, nest.vector)
-    sizes = tuple(
-        axis
-        for axis in range(len(program.extents))
-        if axis not in parallel[:1] or nest.tile is not None
-    )
-    bytes_needed = sum(_bytes(local, extents) for local in scheduled.locals)
+    bytes_needed = sum(_bytes(local, program) for local in scheduled.locals)
     kernel = Kernel(
         tuple(_buffer(slot, nest) for slot in program.slots),
-        sizes,
+        _sizes(program, parallel),
         tuple(dtype for _, dtype in program.scalars),
         scheduled.locals,
         scheduled.body,
         parallel,
-        nest.vector,
-        nest.tile,
+        tuple(Pieces(s.axis, s.base, _fixed(s.length)) for s in program.splits),
         bytes_needed > STACK_BYTES,
     )
-    extent = math.prod(extents[axis] for axis in parallel)
-    args = _arguments(kernel, program, sizes, bytes_needed)
+    extent = math.prod(program.extents[axis] for axis in parallel)
+    args = _arguments(kernel, program, bytes_needed)
     return KernelCall(kernel, args, extent, _work(program, extent))
+
+
+def _fixed(length: int) -> int | None:
+    """Only the length of tiles is part of a kernel."""
+    return length if length == TILE else None
+
+
+def _sizes(program: Program, parallel: Sequence[int]) -> tuple[int, ...]:
+    """Axes whose extents the kernel asks for: it has no use for that of its outermost loop."""
+    counts = {split.axis for split in program.splits}
+    bases = {split.base for split in program.splits}
+    unused = counts | (set(parallel[:1]) - bases)
+    return tuple(axis for axis in range(len(program.extents)) if axis not in unused)
 
 
 def _buffer(slot: Slot, nest: Nest) -> Buffer:
@@ -134,18 +140,20 @@ def _buffer(slot: Slot, nest: Nest) -> Buffer:
     return Buffer(slot.dtype, tuple(map(unit, range(len(slot.strides)), slot.strides)), slot.group)
 
 
-def _bytes(local: Local, extents: Sequence[int]) -> int:
+def _bytes(local: Local, program: Program) -> int:
     size = local.dtype.itemsize
-    for axis in local.axes:
-        size *= TILE if local.tiled and axis == local.axes[-1] else extents[axis]
+    for axis, clipped in zip(local.axes, local.clipped, strict=True):
+        split = program.split_of(axis)
+        size *= split.length if clipped and split is not None else program.extents[axis]
     return -(-size // 64) * 64
 
 
 def _arguments(
-    kernel: Kernel, program: Program, sizes: Sequence[int], bytes_needed: int
+    kernel: Kernel, program: Program, bytes_needed: int
 ) -> tuple[Argument | Workspace, ...]:
     args: list[Argument | Workspace] = [slot.memory for slot in program.slots]
-    args += [program.extents[axis] for axis in sizes]
+    args += [program.extents[axis] for axis in kernel.sizes]
+    args += [split.length for split in program.splits if _fixed(split.length) is None]
     for buffer, slot in zip(kernel.buffers, program.slots, strict=True):
         pairs = zip(buffer.unit, slot.strides, strict=True)
         args += [stride for unit, stride in pairs if unit is None]
@@ -157,11 +165,12 @@ def _arguments(
 
 def _work(program: Program, extent: int) -> int:
     """The mean cost of one of `extent` indices."""
+    counts = axis_set(split.axis for split in program.splits)
     total = len(program.stores)
     for value in program.values:
         reach = value.axes
         for arg in value.args:
             reach |= program.values[arg].axes
-        count = math.prod(e for axis, e in enumerate(program.extents) if reach >> axis & 1)
-        total += count * cost_of(value)
+        extents = [program.extents[axis] for axis in members(reach & ~counts)]
+        total += math.prod(extents) * cost_of(value)
     return -(-total // max(extent, 1))

@@ -19,6 +19,7 @@ from .loops import (
     Load,
     Local,
     Loop,
+    Pieces,
     Put,
     Register,
     Statement,
@@ -38,9 +39,10 @@ _COMPARISONS = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 class Printer:
     """Prints one kernel."""
 
-    def __init__(self, kernel: Kernel, tile: int) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.tile = tile
+        self.pieces = {pieces.base: pieces for pieces in kernel.pieces}
+        self.clipped: set[int] = set()
         self.lines: list[str] = []
         self.depth = 1
         self.names: dict[Register, str] = {}
@@ -71,6 +73,10 @@ class Printer:
         for axis in kernel.sizes:
             self._line(f"n{axis} = integer(table, {position})")
             position += 1
+        for pieces in kernel.pieces:
+            if pieces.length is None:
+                self._line(f"q{pieces.axis} = integer(table, {position})")
+                position += 1
         for number, buffer in enumerate(kernel.buffers):
             for axis, unit in enumerate(buffer.unit):
                 if unit is None:
@@ -80,9 +86,9 @@ class Printer:
             read = "number" if dtype.category == 2 else "integer"
             self._line(f"c{number} = {dtype.short}({read}(table, {position}))")
             position += 1
-        if kernel.tile is not None:
-            rounded = f"(n{kernel.vector} + {self.tile - 1}) // {self.tile}"
-            self._line(f"n{kernel.tile} = {rounded}")
+        for pieces in kernel.pieces:
+            length = self._length(pieces)
+            self._line(f"n{pieces.axis} = (n{pieces.base} + {length} - 1) // {length}")
         for level in range(1, len(kernel.parallel)):
             extents = " * ".join(f"n{axis}" for axis in kernel.parallel[level:])
             self._line(f"r{level} = {extents}")
@@ -101,11 +107,17 @@ class Printer:
             else:
                 self._line(f"m{number} = local_{local.dtype.short}({self._count(local)})")
 
+    def _length(self, pieces: Pieces) -> str:
+        return f"q{pieces.axis}" if pieces.length is None else str(pieces.length)
+
+    def _extents(self, local: Local) -> list[str]:
+        return [
+            self._length(self.pieces[axis]) if clipped else f"n{axis}"
+            for axis, clipped in zip(local.axes, local.clipped, strict=True)
+        ]
+
     def _count(self, local: Local) -> str:
-        extents = [f"n{axis}" for axis in local.axes]
-        if local.tiled:
-            extents[-1] = str(self.tile)
-        return " * ".join(extents) or "1"
+        return " * ".join(self._extents(local)) or "1"
 
     # -- statements
 
@@ -161,10 +173,10 @@ class Printer:
     def _local_index(self, local: int) -> str:
         array = self.kernel.locals[local]
         index = ""
-        for axis in array.axes:
-            last = axis == array.axes[-1]
-            extent = str(self.tile) if last and array.tiled else f"n{axis}"
-            here = f"i{axis} - low" if last and array.tiled else f"i{axis}"
+        for axis, clipped, extent in zip(
+            array.axes, array.clipped, self._extents(array), strict=True
+        ):
+            here = f"i{axis} - l{axis}" if clipped else f"i{axis}"
             index = f"({index}) * {extent} + {here}" if index else here
         return index or "0"
 
@@ -201,8 +213,8 @@ class Printer:
             self._start(accumulator)
         if loop.parallel:
             self._parallel_loop(loop)
-        elif loop.vector and self.kernel.tile is not None:
-            self._range(loop, "low, high")
+        elif loop.axis in self.clipped:
+            self._range(loop, f"l{loop.axis}, h{loop.axis}")
         elif loop.vector and any(_needs_blocks(a) for a in loop.accumulators):
             self._blocked_loop(loop)
         else:
@@ -222,20 +234,26 @@ class Printer:
         self.depth -= 1
 
     def _loop_body(self, loop: Loop) -> None:
-        kernel = self.kernel
-        if loop.axis == kernel.tile:
-            self._line(f"low = i{loop.axis} * {self.tile}")
-            self._line(f"high = min(low + {self.tile}, n{kernel.vector})")
-        if loop.parallel and loop.axis != kernel.parallel[-1]:
-            level = kernel.parallel.index(loop.axis) + 1
-            start = f"b{level - 1} + " if level > 1 else ""
-            self._line(f"b{level} = {start}i{loop.axis} * r{level}")
+        parallel = self.kernel.parallel
+        if loop.parallel and loop.axis != parallel[-1]:
+            level = parallel.index(loop.axis) + 1
+            start = f"d{level - 1} + " if level > 1 else ""
+            self._line(f"d{level} = {start}i{loop.axis} * r{level}")
+        pieces = next((p for p in self.kernel.pieces if p.axis == loop.axis), None)
+        if pieces is None:
+            self._body(loop.body)
+            return
+        base, length = pieces.base, self._length(pieces)
+        self._line(f"l{base} = i{loop.axis} * {length}")
+        self._line(f"h{base} = min(l{base} + {length}, n{base})")
+        self.clipped.add(base)
         self._body(loop.body)
+        self.clipped.remove(base)
 
     def _parallel_loop(self, loop: Loop) -> None:
         """One level of the loops over begin..end, which counts the indices of all levels."""
         level = self.kernel.parallel.index(loop.axis)
-        low, high = ("begin", "end") if not level else (f"begin - b{level}", f"end - b{level}")
+        low, high = ("begin", "end") if not level else (f"begin - d{level}", f"end - d{level}")
         if level:
             low = f"max({low}, 0)"
         if level + 1 < len(self.kernel.parallel):

@@ -77,6 +77,18 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """Axis `axis` counts pieces of `length` of axis `base`, the last of which may be shorter.
+
+    Indices along `base` remain what they were; what varies along it varies along `axis` too.
+    """
+
+    axis: int
+    base: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """`stores` computed over axes of `extents`; `scalars` are arguments with their dtypes."""
 
@@ -85,6 +97,21 @@ class Program:
     scalars: tuple[tuple[Argument, DType], ...]
     values: tuple[Value, ...]
     stores: tuple[Store, ...]
+    splits: tuple[Split, ...] = ()
+
+    def reduction(self, number: int) -> Reduction:
+        """The reduction that value `number` is."""
+        detail = self.values[number].detail
+        assert isinstance(detail, Reduction)
+        return detail
+
+    def reductions(self) -> list[Reduction]:
+        """All reductions."""
+        return [value.detail for value in self.values if isinstance(value.detail, Reduction)]
+
+    def split_of(self, base: int) -> Split | None:
+        """The split of axis `base`, if there is one."""
+        return next((split for split in self.splits if split.base == base), None)
 
 
 def members(axes: Axes) -> Iterator[int]:

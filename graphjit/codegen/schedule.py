@@ -105,14 +105,15 @@ class _Scheduler:
 
     def new_local(self, value: int, open_axes: Axes) -> int:
         """A local array for `value` over its axes that have no loop yet."""
-        nest, axes = self.nest, self.values[value].axes & ~open_axes
-        tiled = nest.tile is not None and bool(open_axes >> nest.tile & 1)
-        inner = [axis for axis in nest.order if axes >> axis & 1 and axis != nest.tile]
+        axes = self.values[value].axes & ~open_axes
+        counts = {split.axis for split in self.nest.program.splits}
+        inner = [axis for axis in self.nest.order if axes >> axis & 1 and axis not in counts]
         if axes & self.vector:
-            assert nest.vector is not None
-            inner.append(nest.vector)
-        tiled = tiled and bool(axes & self.vector)
-        self.locals.append(Local(self.values[value].dtype, tuple(inner), tiled))
+            assert self.nest.vector is not None
+            inner.append(self.nest.vector)
+        splits = [self.nest.program.split_of(axis) for axis in inner]
+        clipped = tuple(split is not None and bool(open_axes >> split.axis & 1) for split in splits)
+        self.locals.append(Local(self.values[value].dtype, tuple(inner), clipped))
         return len(self.locals) - 1
 
 
@@ -226,11 +227,7 @@ class _Context:
         value = self.values[number]
         if number in segment.closure or self._is_scalar(number):
             return
-        kept = number in self.spilled and self.spilled[number][1] < place
-        if kept or number in self.scope.arrays:
-            segment.fetched.add(number)
-            return
-        if value.op == REDUCE and self._is_own(number):
+        if self._is_kept(number, place) or value.op == REDUCE and self._is_own(number):
             segment.fetched.add(number)
             return
         home = self._home(number, place)
@@ -246,7 +243,7 @@ class _Context:
         """The earlier segment that should keep `number` for the one at `place`, if any."""
         if not self.shared.may_spill:
             return None
-        cost = self._cost(number)
+        cost = self._cost(number, place)
         for earlier in sorted(self.segments):
             if earlier < place and number in self.segments[earlier].closure:
                 return earlier if cost > RECOMPUTED else None
@@ -254,22 +251,26 @@ class _Context:
             return self.place[number]
         return None
 
-    def _cost(self, number: int) -> int:
-        """What computing `number` again takes."""
+    def _is_kept(self, number: int, place: Place) -> bool:
+        """Whether a local array has `number` at `place`."""
+        home = self.spilled[number][1] if number in self.spilled else place
+        return home < place or number in self.scope.arrays
+
+    def _cost(self, number: int, place: Place) -> int:
+        """What computing `number` again at `place` takes."""
         seen: set[int] = set()
         total, stack = 0, [number]
         while stack:
             current = stack.pop()
-            if current in seen or self._is_scalar(current) or current in self.scope.arrays:
+            if current in seen or self._is_scalar(current):
                 continue
             seen.add(current)
             value = self.values[current]
-            if value.op == REDUCE:
-                if self._is_own(current):
-                    continue
-                total += REDUCTION_COST
-            total += cost_of(value)
-            stack.extend(value.args)
+            if self._is_kept(current, place) or value.op == REDUCE and self._is_own(current):
+                total += 1
+            else:
+                total += REDUCTION_COST if value.op == REDUCE else cost_of(value)
+                stack.extend(value.args)
         return total
 
     def _spill(self, number: int, home: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from graphjit.ir.graph import Builder, Graph, Spec, Value
 from graphjit.ir.interp import interpret
 from graphjit.ops import OPS
 from graphjit.ops.core import Namespace
-from graphjit.runtime.instruction import Arena, External, Layout
+from graphjit.runtime.instruction import Arena, External, Instruction, Layout
 from graphjit.runtime.program import Program
 
 TOLERANCE = {2: 4e-3, 4: 2e-5, 8: 1e-11}
@@ -67,9 +68,16 @@ def build(function: Callable[..., Any], *arrays: Any) -> Graph:
 
 
 def prepare(
-    body: Graph, arrays: Sequence[Any], outputs: Sequence[Any], inplace: Mapping[int, int] = {}
+    body: Graph,
+    arrays: Sequence[Any],
+    outputs: Sequence[Any],
+    inplace: Mapping[int, int] = {},
+    pieces: int = 1,
 ) -> tuple[Program, list[Any], Lowered]:
-    """A program for `body`, the arrays to call it with, and what it was made of."""
+    """A program for `body`, the arrays to call it with, and what it was made of.
+
+    Each kernel is called for its range in `pieces`.
+    """
     passed = list(arrays)
     operands = [layout(slot, array) for slot, array in enumerate(arrays)]
     results = []
@@ -80,17 +88,39 @@ def prepare(
             results.append(layout(len(passed), output))
             passed.append(output)
     lowered = lower(body, operands, results, inplace)
-    instructions = [i for i, _ in lowered.instructions(Arena(0))]
+    whole = [instruction for instruction, _ in lowered.instructions(Arena(0))]
+    instructions = [part for instruction in whole for part in _parts(instruction, pieces)]
     return Program(instructions, len(passed), arena=lowered.workspace), passed, lowered
+
+
+def _parts(instruction: Instruction, pieces: int) -> list[Instruction]:
+    """The instruction cut into `pieces`, as threads would, the last one first."""
+    ends = [instruction.end * i // pieces for i in range(pieces + 1)]
+    pairs = list(zip(ends[:-1], ends[1:], strict=True))
+    return [replace(instruction, begin=begin, end=end) for begin, end in reversed(pairs) if begin < end]
 
 
 def run(body: Graph, arrays: Sequence[Any], outputs: Sequence[Any] | None = None) -> list[Any]:
     """The results of `body` as kernels compute them, in `outputs` if given."""
     if outputs is None:
         outputs = [np.full(v.shape, 77, v.dtype.numpy) for v in body.outputs]
-    program, passed, _ = prepare(body, arrays, outputs)
+    program, passed, _ = prepare(body, arrays, outputs, pieces=3)
     program(*passed)
     return list(outputs)
+
+
+def check_inplace(
+    function: Callable[..., Any], *arrays: Any, inplace: Mapping[int, int]
+) -> None:
+    """Assert that results computed in the memory of operands are what NumPy computes."""
+    body = build(function, *arrays)
+    wanted = expected(body, [array.copy() for array in arrays])
+    outputs = [np.full(v.shape, 77, v.dtype.numpy) for v in body.outputs]
+    program, passed, _ = prepare(body, arrays, outputs, inplace, pieces=3)
+    program(*passed)
+    for position, want in enumerate(wanted):
+        got = arrays[inplace[position]] if position in inplace else outputs[position]
+        compare(got, want, f"result {position}")
 
 
 def expected(body: Graph, arrays: Sequence[Any]) -> list[Any]:

@@ -120,3 +120,55 @@ def test_a_constant_is_no_part_of_a_kernel():
         body = build(lambda b, x, scale=scale: b.mul(b.exp(x), scale), x)
         kernels.append(prepare(body, [x], [x.copy()])[2].calls[0].kernel)
     assert kernels[0] == kernels[1]
+
+
+def mean_squared(b, x, y):
+    d = b.sub(x, y)
+    return b.mul(b.sum(b.mul(d, d), dims=(0, 1)), 1 / x.shape[0]), b.mul(d, 2.0)
+
+
+@pytest.mark.parametrize("shape", [(64, 10), (1000, 1000), (1, 70000), (70000, 1), (33000, 3)])
+def test_a_long_reduction_is_cut_into_chunks(shape):
+    check(mean_squared, normal(*shape), normal(*shape))
+
+
+@pytest.mark.parametrize("shape", [(100000, 10), (5000, 600)])
+def test_long_columns(shape):
+    check(lambda b, x: (b.sum(x, dims=(0,)), b.amax(x, dims=(0,))), normal(*shape))
+
+
+def test_long_reduction_of_short_rows():
+    x = normal(40000, 10)
+    check(cross_entropy, x, np.eye(10, dtype=np.float32)[rng.integers(0, 10, 40000)])
+
+
+def normalised(b, x):
+    """Reductions of the whole of `x`, each of which needs the one before."""
+    dims = tuple(range(len(x.shape)))
+    mean = b.mul(b.sum(x, dims=dims), 1 / x.spec.size)
+    centred = b.sub(x, mean)
+    variance = b.mul(b.sum(b.mul(centred, centred), dims=dims), 1 / x.spec.size)
+    y = b.mul(centred, b.rsqrt(b.add(variance, 1e-5)))
+    return b.div(y, b.amax(y, dims=dims)), mean
+
+
+@pytest.mark.parametrize("shape", [(100,), (300, 300), (100001,), (2, 3, 30000)])
+def test_whole_arrays_are_gone_over_several_times(shape):
+    check(normalised, normal(*shape))
+    check(normalised, np.moveaxis(normal(*shape), 0, -1))
+
+
+def test_results_that_lack_an_axis_of_the_others():
+    x, y, z = normal(30, 1), normal(1, 40), normal(1, 1)
+    check(lambda b, x, y, z: (b.add(x, y), b.exp(x), b.neg(y), b.mul(z, 2.0)), x, y, z)
+
+
+def test_long_sums_are_accurate():
+    from running import build, run
+
+    x = rng.random(1 << 20, dtype=np.float32)
+    for shape, dims in (((1 << 20,), (0,)), ((1 << 18, 4), (0,)), ((1024, 1024), (1,))):
+        body = build(lambda b, x, dims=dims: b.sum(x, dims=dims), x.reshape(shape))
+        (got,) = run(body, [x.reshape(shape)])
+        want = x.reshape(shape).astype(np.float64).sum(dims, keepdims=True)
+        assert np.abs(got / want - 1).max() < 1e-6
