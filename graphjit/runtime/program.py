@@ -244,6 +244,11 @@ class Program:
             self._tables.nbytes,
         )
 
+    def arena_view(self, layout: Layout) -> NDArray[Any]:
+        """The program's memory at `layout`, as the last call left it."""
+        arena = self.image.arena
+        return view(layout, arena.ctypes.data, arena)
+
     def profile(self, *arguments: Any, repeats: int = 10) -> list[Timing]:
         """Run once, then time each instruction by itself, on the data that is there."""
         self(*arguments)

@@ -80,7 +80,7 @@ class Parts:
         size = self.size
 
         @inline
-        def image(table: int, sample: int, channel: int) -> int:
+        def image(table: int, sample: int, channel: int) -> Any:
             """Address of a plane of the image."""
             at = sample * argument(table, word.IMAGE_STRIDES)
             at += channel * argument(table, word.IMAGE_STRIDES + 1)

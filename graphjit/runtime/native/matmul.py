@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import types
 
 from ..words import matmul as word
 from .blas import gemm, one_thread, threads
-from .memory import inline, load_int, loader, store_int, storer
+from .memory import inline, load_half, load_int, loader, store_half, store_int, storer
 from .scratch import claim, release
 
 REAL: dict[str, Any] = {"float32": types.float32, "float64": types.float64}
 #: Type of the sum of products, where it is not the element's own.
-WIDE = {
-    **dict.fromkeys(("int8", "uint8", "int16", "int32"), types.int64),
-    "float16": types.float32,
-}
+WIDE = dict.fromkeys(("int8", "uint8", "int16", "int32"), types.int64)
 
 
 @inline
@@ -102,10 +100,13 @@ def library(flavour: str, dtype: str) -> Any:
 
 def loops(dtype: str) -> Any:
     """The kernel of plain loops, for any element type and strides."""
-    element = getattr(types, dtype)
-    size = types.int64(element.bitwidth // 8)
+    size = np.dtype(dtype).itemsize
+    if dtype == "float16":
+        element, load, store = types.float32, load_half, store_half
+    else:
+        element = getattr(types, dtype)
+        load, store = loader(element), storer(element)
     wide = WIDE.get(dtype, element)
-    load, store = loader(element), storer(element)
 
     def matmul(table: int, begin: int, end: int) -> None:
         rows, columns = load_int(table, word.ROWS), load_int(table, word.COLUMNS)

@@ -6,11 +6,13 @@ Addresses are int64 throughout; an index counts elements.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic as numba_intrinsic
+
+Helper = TypeVar("Helper", bound=Callable[..., Any])
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
@@ -23,9 +25,10 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return numba_intrinsic(function)
 
 
-def inline(function: Callable[..., Any]) -> Any:
+def inline(function: Helper) -> Helper:
     """A helper that is compiled into each of its callers."""
-    return njit(forceinline=True, error_model="numpy", fastmath={"contract"})(function)
+    compile = njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+    return cast(Helper, compile(function))
 
 
 def pointer(context: Any, builder: Any, address: Any, element: Any, index: Any = None) -> Any:
@@ -83,7 +86,32 @@ def storer(element: Any, scope: int | None = None) -> Any:
 
 
 @intrinsic
-def load_argument(typing: Any, table: Any, index: Any) -> Any:
+def load_half(typing: Any, address: Any, index: Any) -> Any:
+    """A float16 as float32: Numba does no arithmetic on float16."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = builder.inttoptr(args[0], ir.HalfType().as_pointer())
+        half = builder.load(builder.gep(start, [args[1]]))
+        return builder.fpext(half, ir.FloatType())
+
+    return types.float32(types.int64, types.int64), generate
+
+
+@intrinsic
+def store_half(typing: Any, address: Any, index: Any, value: Any) -> Any:
+    """A float32 rounded to float16."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = builder.inttoptr(args[0], ir.HalfType().as_pointer())
+        half = builder.fptrunc(args[2], ir.HalfType())
+        builder.store(half, builder.gep(start, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float32), generate
+
+
+@intrinsic
+def _load_argument(typing: Any, table: Any, index: Any) -> Any:
     """Word `index` of an argument table, which nothing changes while the kernel runs."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -94,7 +122,8 @@ def load_argument(typing: Any, table: Any, index: Any) -> Any:
     return types.int64(types.int64, types.int64), generate
 
 
-load_int = loader(types.int64)
+load_argument: Callable[[int, int], int] = _load_argument
+load_int: Callable[[int, int], int] = loader(types.int64)
 store_int = storer(types.int64)
 
 

@@ -1,7 +1,7 @@
 """Maxima over windows of images, and their gradient. The range of each kernel counts planes.
 
-Row by row, one place of the window after another, so that every inner loop runs along a row. Windows
-of a known, small size are kept in registers instead.
+Row by row, one place of the window after another, so that every inner loop runs along a row.
+Windows of a known, small size are kept in registers instead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from .memory import load_argument as argument
 IMAGE, VALUES, INDEX = 0, 1, 2
 
 load_index, store_index = loader(types.int32, INDEX), storer(types.int32, INDEX)
+
+
+@inline
+def _is_nan(x: Any) -> Any:
+    """Also of integers, which `math.isnan` does not take."""
+    return x != x  # noqa: PLR0124
 
 
 @inline
@@ -93,7 +99,7 @@ def forward(dtype: str) -> Any:
         index_step = argument(table, word.INDEX_STRIDES + 3)
         for x in range(first, last):
             new, old = load(image, x * across), load_value(values, x * step)
-            better = (new > old) | (new != new)
+            better = (new > old) | _is_nan(new)
             store_value(values, x * step, select(better, new, old))
             best = load_index(index, x * index_step)
             store_index(index, x * index_step, select(better, types.int32(place), best))
@@ -143,7 +149,7 @@ def forward_tiles(dtype: str, height: int, width: int) -> Any:
             for i in range(height):
                 for j in range(width):
                     new = load(image, i * down + x * across + j)
-                    better = (new > best) | (new != new)
+                    better = (new > best) | _is_nan(new)
                     best = select(better, new, best)
                     where = select(better, types.int32(i * width + j), where)
             store_value(values, x, best)

@@ -1,0 +1,206 @@
+"""Matrix products of any strides, against NumPy."""
+
+import ctypes
+import itertools
+import os
+import sys
+
+import numpy as np
+import pytest
+from kernels import close, layout, misaligned
+
+from graphjit import dtypes
+from graphjit.runtime import gemm
+from graphjit.runtime.instruction import Arena, Layout
+from graphjit.runtime.program import Program
+
+SIZES = [(1, 1, 1), (3, 4, 5), (1, 7, 9), (7, 1, 9), (7, 9, 1), (17, 33, 65), (64, 100, 300),
+         (0, 3, 2), (3, 0, 2), (3, 2, 0), (100, 10, 1), (10, 10, 100), (33, 51, 20)]  # fmt: skip
+
+
+def run(a, b, c, accumulate=False):
+    program = Program([gemm.matmul(layout(a, 0), layout(b, 1), layout(c, 2), accumulate)], 3)
+    assert program(a, b, c) == 0
+
+
+def check(a, b, c):
+    start = c.copy()
+    run(a, b, c)
+    close(c, np.matmul(a, b))
+    run(a, b, c, accumulate=True)
+    close(c, np.matmul(a, b) + np.matmul(a, b))
+    c[...] = start
+    run(a, b, c, accumulate=True)
+    close(c, start + np.matmul(a, b))
+
+
+def values(rng, shape, dtype, transposed=False):
+    shape = (*shape[:-2], *shape[:-3:-1]) if transposed else shape
+    array = (4 * rng.normal(size=shape)).astype(dtype)
+    return array.swapaxes(-1, -2) if transposed else array
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("m, n, k", SIZES)
+def test_every_transposition(dtype, m, n, k):
+    rng = np.random.default_rng(0)
+    for ta, tb, tc in itertools.product((False, True), repeat=3):
+        check(
+            values(rng, (m, k), dtype, ta),
+            values(rng, (k, n), dtype, tb),
+            values(rng, (m, n), dtype, tc),
+        )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "complex64", "complex128"])
+def test_every_dtype(dtype):
+    rng = np.random.default_rng(0)
+    check(*(values(rng, shape, dtype) for shape in ((5, 6), (6, 7), (5, 7))))
+
+
+def test_float16_sums_in_float32():
+    rng = np.random.default_rng(0)
+    a, b = values(rng, (5, 300), "float16"), values(rng, (300, 7), "float16")
+    c = np.zeros((5, 7), np.float16)
+    run(a, b, c)
+    np.testing.assert_array_equal(c, (a.astype("f") @ b.astype("f")).astype(np.float16))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_gaps_and_negative_strides(dtype):
+    rng = np.random.default_rng(0)
+    for m, n, k in ((3, 4, 5), (17, 33, 20)):
+        a, b, c = (misaligned(shape, dtype, rng) for shape in ((m, k), (k, n), (m, n)))
+        check(a, b, c)
+
+
+BATCHES = [
+    ((2, 3), (2, 3), (2, 3)),
+    ((2, 3), (3,), (2, 3)),
+    ((), (4,), (4,)),
+    ((4,), (), (4,)),
+    ((2, 1, 3), (5, 1), (2, 5, 3)),
+    ((2, 1, 2, 1), (1, 3, 1, 2), (2, 3, 2, 2)),
+    ((0,), (0,), (0,)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("a_batch, b_batch, batch", BATCHES)
+def test_batches_broadcast(dtype, a_batch, b_batch, batch):
+    rng = np.random.default_rng(0)
+    for ta, tb in itertools.product((False, True), repeat=2):
+        check(
+            values(rng, (*a_batch, 6, 5), dtype, ta),
+            values(rng, (*b_batch, 5, 20), dtype, tb),
+            values(rng, (*batch, 6, 20), dtype),
+        )
+
+
+def test_heads_of_attention():
+    """Batches interleaved with rows, as split heads leave them."""
+    rng = np.random.default_rng(0)
+    q, k, out = (rng.normal(size=(2, 7, 3, 5)).astype("f") for _ in range(3))
+    scores = np.zeros((2, 3, 7, 7), "f")
+    check(q.transpose(0, 2, 1, 3), k.transpose(0, 2, 3, 1), scores)
+    check(scores, q.transpose(0, 2, 1, 3), out.transpose(0, 2, 1, 3))
+
+
+def test_expanded_operands():
+    """Strides of zero inside a matrix: no library reads those."""
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=(1, 30)).astype("f")
+    for a in (np.broadcast_to(row, (20, 30)), np.broadcast_to(row[:, :1], (20, 30))):
+        check(a, rng.normal(size=(30, 40)).astype("f"), np.zeros((20, 40), "f"))
+        check(rng.normal(size=(40, 20)).astype("f"), a, np.zeros((40, 30), "f"))
+
+
+def test_too_many_batch_dimensions_are_refused():
+    shape = (2, 2, 2, 2, 2, 3, 3)
+    scattered = tuple(3**i * 10 for i in range(7))
+    layouts = [Layout(Arena(0), shape, scattered, dtypes.float32)] * 3
+    with pytest.raises(ValueError, match="5 separate batch"):
+        gemm.matmul(*layouts)
+
+
+def test_batches_with_a_shared_right_side_become_rows():
+    a, b, c = (
+        Layout.contiguous(Arena(0), shape, dtypes.float32)
+        for shape in ((8, 128, 64), (64, 32), (8, 128, 32))
+    )
+    assert gemm.matmul(a, b, c).end == 8 * 128
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("sizes", [(2, 70, 30, 20), (1, 3, 200, 20), (3, 2, 5, 4)])
+def test_any_split_of_the_range_gives_the_whole(dtype, sizes):
+    batch, m, n, k = sizes
+    rng = np.random.default_rng(0)
+    a, b = values(rng, (batch, m, k), dtype, True), values(rng, (batch, k, n), dtype)
+    c = np.zeros((batch, m, n), dtype)
+    whole = gemm.matmul(layout(a, 0), layout(b, 1), layout(c, 2))
+    cuts = [0, *sorted(rng.integers(0, whole.end, 3).tolist()), whole.end]
+    parts = [
+        gemm.Instruction("part", whole.address, whole.args, begin, end)
+        for begin, end in itertools.pairwise(cuts)
+    ]
+    assert Program(parts, 3)(a, b, c) == 0
+    close(c, np.matmul(a, b))
+
+
+def test_infinity_and_nan_are_not_multiplied_away():
+    """Without accumulation what is in c does not count, not even NaN."""
+    for m, n, k in ((2, 3, 2), (40, 40, 40)):
+        a, b = np.ones((m, k), "f"), np.ones((k, n), "f")
+        a[0, 0] = np.inf
+        c = np.full((m, n), np.nan, "f")
+        run(a, b, c)
+        assert np.all(np.isposinf(c[0])) and np.all(c[1:] == k)
+
+
+@pytest.fixture
+def without_onednn(monkeypatch):
+    caches = gemm._onednn, gemm._blas, gemm.library
+    monkeypatch.setattr(gemm, "_onednn_paths", lambda: iter(["nowhere.so"]))
+    for found in caches:
+        found.cache_clear()
+    yield
+    for found in caches:
+        found.cache_clear()
+
+
+def test_blas_where_onednn_is_missing(without_onednn):
+    found = gemm.library(dtypes.float32)
+    assert found is not None and found.flavour == "blas"
+    test_every_transposition("float32", 64, 100, 300)
+
+
+def test_loops_where_every_library_is_missing(without_onednn, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.linalg", None)
+    assert gemm.library(dtypes.float32) is None
+    test_every_transposition("float32", 17, 33, 65)
+
+
+def test_thread_settings_of_the_libraries_are_restored():
+    for dtype in (dtypes.float32, dtypes.float64):
+        found = gemm.library(dtype)
+        if not found.get_threads:
+            continue
+        get = ctypes.CFUNCTYPE(ctypes.c_int)(found.get_threads)
+        before = get()
+        rng = np.random.default_rng(0)
+        run(*(values(rng, (64, 64), dtype.name) for _ in range(3)))
+        assert get() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_library_works_in_a_forked_child():
+    """oneDNN run on several threads before a fork would hang in the child."""
+    rng = np.random.default_rng(0)
+    a, b, c = (values(rng, (256, 256), "float32") for _ in range(3))
+    run(a, b, c)
+    child = os.fork()
+    if child == 0:
+        run(a, b, c)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
