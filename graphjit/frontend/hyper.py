@@ -1,0 +1,159 @@
+"""Numbers that an optimizer owns: read at each replay, never baked into a recording.
+
+An optimizer's formula is written once. Eagerly it gets Python floats; while a recorder is on, 0-d
+float64 tensors that stand for whatever the numbers are when the recording is replayed. Branches on
+them are guarded by their truth.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import dtypes
+from .mode import MODE
+from .tape import TENSORS
+from .tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HyperSource:
+    """The number under `key` of a parameter group; `index` where the entry is a tuple."""
+
+    group: dict[str, Any]
+    key: str
+    index: int | None = None
+
+    def read(self) -> float:
+        value = dict.__getitem__(self.group, self.key)
+        return float(value if self.index is None else value[self.index])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, HyperSource)
+            and other.group is self.group
+            and (other.key, other.index) == (self.key, self.index)
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.group), self.key, self.index))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unchanged:
+    """1.0 while the entry under `key` of a dict is the same object as, or equals, `value`."""
+
+    table: dict[Any, Any]
+    key: Any
+    value: Any
+
+    def read(self) -> float:
+        found = dict.get(self.table, self.key)
+        if found is self.value:
+            return 1.0
+        plain = not isinstance(found, Tensor) and not isinstance(self.value, Tensor)
+        return float(plain and found == self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateOf:
+    """1.0 while an optimizer keeps these very tensors for a parameter."""
+
+    optimizer: Any
+    parameter: Tensor
+    kept: dict[str, Any]
+
+    def read(self) -> float:
+        found = self.optimizer.state.get(self.parameter, {})
+        return float(all(found.get(name) is value for name, value in self.kept.items()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParametersOf:
+    """1.0 while an optimizer's groups are these, and this one has these parameters."""
+
+    optimizer: Any
+    groups: tuple[dict[str, Any], ...]
+    group: dict[str, Any]
+    parameters: tuple[Tensor, ...]
+
+    def read(self) -> float:
+        parameters = dict.__getitem__(self.group, "params")
+        return float(
+            _same_objects(self.optimizer.param_groups, self.groups)
+            and _same_objects(parameters, self.parameters)
+        )
+
+
+def _same_objects(found: Sequence[Any], expected: Sequence[Any]) -> bool:
+    return len(found) == len(expected) and all(map(operator.is_, found, expected))
+
+
+def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
+    """The number under `key` of a parameter group: a float, or a 0-d tensor while recording."""
+    value = dict.__getitem__(group, key)
+    value = value if index is None else value[index]
+    recorder = MODE.recorder
+    if isinstance(value, Tensor):
+        return value.item() if recorder is None else TENSORS.cast(value, dtype=dtypes.float64)
+    if recorder is None:
+        return float(value)
+    if recorder.effects:
+        # The replay reads the number before it runs effects, the recording after.
+        recorder.refuse(f"an optimizer reads {key!r} after a scheduler has stepped in the same call")
+    return recorder.scalar(HyperSource(group, key, index))
+
+
+def structure(group: dict[str, Any], key: str) -> bool:
+    """Whether the number or flag under `key` is nonzero; a replay holds only while that stays."""
+    recorder = MODE.recorder
+    if recorder is not None:
+        return _guard(HyperSource(group, key))
+    return bool(dict.__getitem__(group, key))
+
+
+def guard_entry(table: dict[Any, Any], key: Any) -> None:
+    """While recording: a replay holds only while `table[key]` stays what it is."""
+    if MODE.recorder is not None:
+        _guard(Unchanged(table, key, dict.get(table, key)))
+
+
+def guard_state(optimizer: Any, parameter: Tensor, state: dict[str, Any]) -> None:
+    """While recording: a replay holds only while `optimizer` keeps these tensors for `parameter`."""
+    if MODE.recorder is not None:
+        _guard(StateOf(optimizer, parameter, dict(state)))
+
+
+def guard_params(optimizer: Any, group: dict[str, Any]) -> None:
+    """While recording: a replay holds only while `optimizer` has these groups and parameters."""
+    if MODE.recorder is not None:
+        parameters = tuple(dict.__getitem__(group, "params"))
+        _guard(ParametersOf(optimizer, tuple(optimizer.param_groups), group, parameters))
+
+
+def _guard(source: Any) -> bool:
+    recorder = MODE.recorder
+    assert recorder is not None
+    if source in recorder.predicates:  # what counts is the truth before the call, not in its midst
+        return bool(source.read())
+    return recorder.guard_predicate(source)
+
+
+def step_value(step: Tensor) -> Any:
+    """A step count as a number to compute with in double precision."""
+    if MODE.recorder is None:
+        return float(step._array)
+    return TENSORS.cast(step, dtype=dtypes.float64)
+
+
+def effect(action: Callable[[], None]) -> None:
+    """Run Python code that changes optimizer numbers, now and after each replay."""
+    recorder, MODE.recorder = MODE.recorder, None
+    try:
+        action()
+    finally:
+        MODE.recorder = recorder
+    if recorder is not None:
+        recorder.effect(action)

@@ -1,0 +1,125 @@
+"""Dicts that count their changes: an optimizer's parameter groups and per-parameter state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..frontend.hyper import guard_entry
+from ..frontend.mode import MODE
+from ..frontend.state import VERSIONS
+
+_MISSING = object()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _same_shape(old: Any, new: Any) -> bool:
+    """Whether one number, or tuple of numbers, takes the place of another."""
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        return len(old) == len(new) and all(map(_same_shape, old, new))
+    return _is_number(old) and _is_number(new)
+
+
+class Watched(dict[Any, Any]):
+    """A dict whose every change moves a version that replays compare."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        old = dict.get(self, key, _MISSING)
+        dict.__setitem__(self, key, value)
+        if old is not value:
+            self._changed(old, value)
+
+    def __delitem__(self, key: Any) -> None:
+        dict.__delitem__(self, key)
+        self._changed(_MISSING, _MISSING)
+
+    def _changed(self, old: Any, new: Any) -> None:
+        VERSIONS.structure += 1
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        self._changed(_MISSING, _MISSING)
+        return dict.pop(self, key, *default)
+
+    def popitem(self) -> tuple[Any, Any]:
+        self._changed(_MISSING, _MISSING)
+        return dict.popitem(self)
+
+    def clear(self) -> None:
+        self._changed(_MISSING, _MISSING)
+        dict.clear(self)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *others: Any, **more: Any) -> None:
+        for key, value in dict(*others, **more).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> Any:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return type(self), (), None, None, iter(self.items())
+
+
+class ParamGroup(Watched):
+    """Parameters and their hyper-parameters.
+
+    A number that takes the place of a number is a new value for the next replay; anything else is
+    a change of structure. Reads are guarded by value while recording, as Python sees them; the
+    optimizers of this package read through `frontend.hyper` instead.
+
+    Attributes:
+        version: counts the changes.
+        plan: what the optimizer has derived from the entries, as of `plan.version`.
+    """
+
+    __slots__ = ("version", "plan")
+
+    def __init__(self, *entries: Any, **more: Any) -> None:
+        dict.__init__(self, *entries, **more)
+        self.version = 0
+        self.plan: Any = None
+
+    def __getitem__(self, key: Any) -> Any:
+        if MODE.recorder is not None:
+            guard_entry(self, key)
+        return dict.__getitem__(self, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        if MODE.recorder is not None:
+            guard_entry(self, key)
+        return dict.get(self, key, default)
+
+    def _changed(self, old: Any, new: Any) -> None:
+        if MODE.recorder is not None:
+            MODE.recorder.refuse("a hyper-parameter is set inside the traced function")
+        if _same_shape(old, new):
+            if old == new:
+                return
+            VERSIONS.hyper += 1
+        else:
+            VERSIONS.structure += 1
+        self.version += 1
+
+
+class State(Watched):
+    """What an optimizer keeps for each parameter: dicts by parameter, made when first asked for."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: Any) -> Watched:
+        # An empty entry changes nothing that a recording depends on.
+        entry = Watched()
+        dict.__setitem__(self, key, entry)
+        return entry
+
+    def __repr__(self) -> str:
+        return f"defaultdict({dict!r}, {dict(self)!r})"
