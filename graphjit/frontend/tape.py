@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ops.core import ARRAYS, Namespace, Op
-from .mode import MODE, grad_mode
+from .mode import MODE
+from .quiet import QUIET, restore, silence
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -24,15 +26,25 @@ if TYPE_CHECKING:
 sequence = itertools.count()
 
 
-class Node:
+class _Unobserved:
+    """Defaults of what few nodes have: making a node then does not have to set them."""
+
+    __slots__ = ()
+    hooks: list[Callable[..., Any]] | None = None
+    watchers: dict[int, list[Callable[..., Any]]] | None = None
+
+
+class Node(_Unobserved):
     """One differentiable op on the tape. `edges[i]` is where the gradient of input `i` goes:
 
-    None, a leaf tensor, or a pair (node, output number). `watchers` maps an output number to the
-    functions that see (and may replace) its gradient before the node does.
+    None, a leaf tensor, or a pair (node, output number). `saved` is what the vjps get where they
+    run on tensors, `arrays` where they run on arrays (None: found from `saved` when needed).
+    `watchers` maps an output number to the functions that see (and may replace) its gradient
+    before the node does.
     """
 
-    __slots__ = ("edges", "saved", "versions", "attrs", "shapes", "sequence", "hooks", "watchers",
-                 "outputs_count", "__weakref__")
+    __slots__ = ("edges", "saved", "versions", "arrays", "attrs", "shapes", "outputs_count",
+                 "sequence", "__dict__", "__weakref__")
     op: Op
     #: for each entry of `saved`: ("in" | "out" | other, position)
     kinds: tuple[tuple[str, int], ...] = ()
@@ -42,19 +54,19 @@ class Node:
         edges: tuple[Any, ...],
         saved: tuple[Any, ...] | None,
         versions: tuple[Any, ...],
+        arrays: tuple[Any, ...] | None,
         attrs: dict[str, Any],
-        shapes: tuple[Any, ...] | None,
+        shapes: tuple[Any, ...] | None = None,
         outputs_count: int = 1,
     ) -> None:
         self.edges = edges
         self.saved = saved
         self.versions = versions
+        self.arrays = arrays
         self.attrs = attrs
         self.shapes = shapes
         self.outputs_count = outputs_count
         self.sequence = next(sequence)
-        self.hooks: list[Callable[..., Any]] | None = None
-        self.watchers: dict[int, list[Callable[..., Any]]] | None = None
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -85,7 +97,7 @@ class Node:
             ]
         return results
 
-    def _unpack(self, wrap: bool) -> list[Any]:
+    def _unpack(self, wrap: bool) -> Sequence[Any]:
         """What the vjps get: arrays, or tensors where `wrap`."""
         saved = self.saved
         if saved is None:
@@ -95,8 +107,9 @@ class Node:
                 _raise_modified(self, array, counter[0], expected)
         if wrap:
             return [self._restore(entry, *kind) for entry, kind in zip(saved, self.kinds)]
-        return [entry._array if kind[0] == "in" else entry
-                for entry, kind in zip(saved, self.kinds)]
+        if self.arrays is None:
+            self.arrays = tuple(getattr(entry, "_array", entry) for entry in saved)
+        return self.arrays
 
     def _restore(self, entry: Any, kind: str, position: int) -> Any:
         if kind == "out":
@@ -105,7 +118,7 @@ class Node:
 
     def release(self) -> None:
         """Drop what was saved."""
-        self.saved = None
+        self.saved = self.arrays = None
         self.versions = ()
 
     def __repr__(self) -> str:
@@ -181,12 +194,9 @@ def _tensor_type() -> Any:
 
 
 def _bind_tensors(op: Op) -> Callable[..., Any]:
-    from .dispatch import apply
+    from .fastpath import specialised
 
-    def call(*operands: Any, **attrs: Any) -> Any:
-        return apply(op, operands, attrs)
-
-    return call
+    return specialised(op)
 
 
 #: Ops on tensors: the namespace of a backward that is recorded or differentiated again.
@@ -205,13 +215,21 @@ def run_backward(
     Gradients are arrays, or tensors where a recorder is on or `create_graph` is set.
     """
     wrap = create_graph or MODE.recorder is not None
-    with grad_mode(create_graph):
+    before, MODE.grad = MODE.grad, create_graph
+    token = silence(QUIET)
+    try:
         walk = _Walk(wrap, create_graph, retain_graph or create_graph, inputs)
         return walk.run(roots, grads)
+    finally:
+        restore(token)
+        MODE.grad = before
 
 
 class _Walk:
-    """One backward pass: gradients that wait for their node, in reverse order of the tape."""
+    """One backward pass. Gradients wait for their node; the newest node that has any comes next,
+
+    because all that it was used for is newer.
+    """
 
     def __init__(
         self, wrap: bool, create: bool, retain: bool, inputs: Sequence[Tensor] | None
@@ -221,25 +239,33 @@ class _Walk:
         self.create = create
         self.retain = retain
         self.pending: dict[Node, list[Any]] = {}
+        self.heap: list[tuple[int, Node]] = []
         self.captured: dict[Any, Any] = {}
         self.wanted = None if inputs is None else {_edge_key(t): t for t in inputs}
         self.inputs = inputs
+        self.recorder = MODE.recorder
 
     def run(self, roots: Sequence[Tensor], grads: Sequence[Any]) -> list[Any]:
         for root, grad in zip(roots, grads, strict=True):
-            self.send(root._edge(), self._as_root(grad))
-        order = self._order(roots)
-        for node in order:
-            waiting = self.pending.pop(node, None)
-            if waiting is not None:
+            edge = root._edge()
+            if type(edge) is tuple:
+                self._send(edge, self._as_root(grad))
+            else:
+                self._arrive(edge, self._as_root(grad))
+        useful = None if self.wanted is None else self._useful(roots)
+        heap, pending = self.heap, self.pending
+        while heap:
+            node = heappop(heap)[1]
+            waiting = pending.pop(node)
+            if useful is None or node in useful:
                 self._visit(node, waiting)
-                del waiting
         if self.inputs is None:
             return []
         return [self.captured.get(_edge_key(t)) for t in self.inputs]
 
-    def _order(self, roots: Sequence[Tensor]) -> list[Node]:
-        """Nodes reachable from the roots, newest first; only those leading to wanted inputs."""
+    def _useful(self, roots: Sequence[Tensor]) -> set[Node]:
+        """The nodes reachable from the roots that lead to wanted inputs."""
+        assert self.wanted is not None
         seen: set[Node] = set()
         stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
         while stack:
@@ -247,21 +273,14 @@ class _Walk:
             if node in seen:
                 continue
             seen.add(node)
-            for edge in node.edges:
-                if type(edge) is tuple and edge[0] not in seen:
-                    stack.append(edge[0])
-        order = sorted(seen, key=_by_sequence, reverse=True)
-        return order if self.wanted is None else self._needed(order)
-
-    def _needed(self, order: list[Node]) -> list[Node]:
-        assert self.wanted is not None
-        useful: set[Any] = set()
-        for node in reversed(order):
+            stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
+        useful: set[Node] = set()
+        for node in sorted(seen, key=_by_sequence):
             if any(self._leads(edge, useful) for edge in node.edges) or any(
                 (node, k) in self.wanted for k in range(node.outputs_count)
             ):
                 useful.add(node)
-        return [node for node in order if node in useful]
+        return useful
 
     def _leads(self, edge: Any, useful: set[Any]) -> bool:
         assert self.wanted is not None
@@ -272,9 +291,10 @@ class _Walk:
         return id(edge) in self.wanted
 
     def _visit(self, node: Node, waiting: list[Any]) -> None:
-        recorder = MODE.recorder
-        if recorder is not None and node.sequence < recorder.first_node:
-            recorder.refuse("backward goes through ops that ran before the traced function began")
+        if self.recorder is not None and node.sequence < self.recorder.first_node:
+            self.recorder.refuse(
+                "backward goes through ops that ran before the traced function began"
+            )
         if node.watchers is not None:
             for number, hooks in node.watchers.items():
                 if waiting[number] is not None:
@@ -286,24 +306,24 @@ class _Walk:
         results = node.gradients(self.F, waiting, self.wrap)
         if node.hooks is not None:
             results = self._run_node_hooks(node.hooks, results, waiting)
+        waiting.clear()
         if not self.retain:
             node.release()
-        edges = node.edges
-        while results:
-            grad = results.pop()
-            edge = edges[len(results)]
-            if grad is not None and edge is not None:
-                self.send(edge, grad)
+        for edge in reversed(node.edges):
+            if edge is None or results[-1] is None:
+                results.pop()
+            elif type(edge) is tuple:
+                self._send(edge, results.pop())
+            else:
+                self._arrive(edge, results.pop())
 
-    def send(self, edge: Any, grad: Any) -> None:
-        """Hand `grad` to the node or leaf at `edge`."""
-        if type(edge) is not tuple:
-            self._arrive(edge, grad)
-            return
+    def _send(self, edge: tuple[Node, int], grad: Any) -> None:
+        """Hand `grad` to the node at `edge`."""
         node, number = edge
         waiting = self.pending.get(node)
         if waiting is None:
             waiting = self.pending[node] = [None] * node.outputs_count
+            heappush(self.heap, (-node.sequence, node))
         before = waiting[number]
         waiting[number] = grad if before is None else self.F.add(before, grad)
 
@@ -320,8 +340,10 @@ class _Walk:
             leaf._accumulate_tensor(grad, self.create)
             return
         # The array may become the leaf's .grad only if nothing else can see it: this frame's
-        # `grad`, the caller's, and getrefcount's own argument make three.
-        shared = sys.getrefcount(grad) > 3 or not grad.flags.owndata
+        # `grad` and getrefcount's own argument make two.
+        shared = (
+            sys.getrefcount(grad) > 2 or grad.__class__ is not np.ndarray or not grad.flags.owndata
+        )
         leaf._accumulate_array(grad, shared)
 
     def _as_root(self, grad: Any) -> Any:
