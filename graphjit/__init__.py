@@ -5,7 +5,7 @@
 # Importing `Tensor` first resolves the ring of tensor, methods and functions.
 from .frontend.tensor import Tensor, is_tensor  # isort: skip
 
-from . import autograd, cuda, random
+from . import autograd, cuda, nn, optim, random
 from .device import device
 from .dtypes import (
     DType as dtype,
@@ -71,7 +71,6 @@ from .frontend.functions_linear import (
     mv,
     outer,
     tensordot,
-    trace,
     vdot,
 )
 from .frontend.functions_pointwise import (
@@ -366,6 +365,7 @@ from .frontend.random import (
 from .frontend.methods_python import Layout as layout
 from .frontend.methods_python import strided
 from .frontend.size import Size
+from .frontend.trace import trace
 
 float = float32
 double = float64
