@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Spec
-from .core import arrays_of, as_array, by_parts, check_floating, declare
+from .core import Op, arrays_of, as_array, by_parts, check_floating, declare
+from .sampling import Reference, both, calls, resolve, rows, unary
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -15,8 +18,9 @@ _GELU_CUBIC = 0.044715
 
 
 def _activation(
-    name: str, decompose: Any, vjp: Any, saves: tuple[str, ...], eval: Any = None
-) -> Any:
+    name: str, decompose: Any, vjp: Any, reference: Reference, eval: Any = None,
+    attrs: Sequence[dict[str, Any]] = ({},),
+) -> Op:  # fmt: skip
     """An op of one floating-point operand that decomposes into pointwise ops."""
 
     def infer(spec: Spec, **attrs: Any) -> tuple[Spec, ...]:
@@ -36,8 +40,9 @@ def _activation(
         infer=infer,
         eval=checked,
         decompose=decompose,
-        saves=saves,
+        saves=("in0",),
         vjps=vjp,
+        samples=both(*(unary(reference, -5, 5, **each) for each in attrs)),
     )
 
 
@@ -74,7 +79,16 @@ def _eval_gelu(xp: Any, x: Any, approximate: str) -> Any:
     return inner
 
 
-gelu = _activation("gelu", _decompose_gelu, _gelu_vjp, ("in0",), _eval_gelu)
+def _gelu_reference(x: Any, approximate: str) -> Any:
+    if approximate == "none":
+        return x * resolve("scipy.special.ndtr")(x)
+    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+gelu = _activation(
+    "gelu", _decompose_gelu, _gelu_vjp, _gelu_reference, _eval_gelu,
+    [{"approximate": "none"}, {"approximate": "tanh"}],
+)  # fmt: skip
 
 
 def _silu_vjp(F: Any, g: Any, x: Any) -> Any:
@@ -82,7 +96,9 @@ def _silu_vjp(F: Any, g: Any, x: Any) -> Any:
     return F.mul(g, F.mul(s, F.add(F.mul(x, F.sub(1, s)), 1)))
 
 
-silu = _activation("silu", lambda F, x: F.mul(x, F.sigmoid(x)), _silu_vjp, ("in0",))
+silu = _activation(
+    "silu", lambda F, x: F.mul(x, F.sigmoid(x)), _silu_vjp, lambda x: x / (1 + np.exp(-x))
+)
 
 
 def _decompose_leaky_relu(F: Any, x: Any, negative_slope: float) -> Any:
@@ -93,7 +109,8 @@ leaky_relu = _activation(
     "leaky_relu",
     _decompose_leaky_relu,
     lambda F, g, x, negative_slope: F.where(F.gt(x, 0), g, F.mul(g, negative_slope)),
-    ("in0",),
+    lambda x, negative_slope: np.maximum(x, 0) + negative_slope * np.minimum(x, 0),
+    attrs=[{"negative_slope": 0.01}],
 )
 
 
@@ -108,7 +125,13 @@ def _elu_vjp(F: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: fl
 
 
 #: `scale * x` above zero, else `scale * alpha * (exp(input_scale * x) - 1)`: ELU, SELU and CELU.
-elu = _activation("elu", _decompose_elu, _elu_vjp, ("in0",))
+elu = _activation(
+    "elu", _decompose_elu, _elu_vjp,
+    lambda x, alpha, scale, input_scale: scale
+    * (np.maximum(x, 0) + alpha * np.expm1(input_scale * np.minimum(x, 0))),
+    attrs=[{"alpha": 1.0, "scale": 1.0, "input_scale": 1.0},
+           {"alpha": 1.5, "scale": 1.1, "input_scale": 0.7}],
+)  # fmt: skip
 
 
 def _decompose_softplus(F: Any, x: Any, beta: float, threshold: float) -> Any:
@@ -123,7 +146,13 @@ def _softplus_vjp(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:
     return F.where(F.gt(scaled, threshold), g, F.mul(g, F.sigmoid(scaled)))
 
 
-softplus = _activation("softplus", _decompose_softplus, _softplus_vjp, ("in0",))
+softplus = _activation(
+    "softplus", _decompose_softplus, _softplus_vjp,
+    lambda x, beta, threshold: np.where(
+        beta * x > threshold, x, np.logaddexp(0, beta * x) / beta
+    ),
+    attrs=[{"beta": 1.0, "threshold": 20.0}, {"beta": 2.0, "threshold": 3.0}],
+)  # fmt: skip
 
 
 def _decompose_log_sigmoid(F: Any, x: Any) -> Any:
@@ -134,7 +163,7 @@ log_sigmoid = _activation(
     "log_sigmoid",
     _decompose_log_sigmoid,
     lambda F, g, x: F.mul(g, F.sigmoid(F.neg(x))),
-    ("in0",),
+    "scipy.special.log_expit",
 )
 
 
@@ -148,7 +177,7 @@ mish = _activation(
     "mish",
     lambda F, x: F.mul(x, F.tanh(F.softplus(x, beta=1, threshold=20))),
     _mish_vjp,
-    ("in0",),
+    lambda x: x * np.tanh(np.logaddexp(0, x)),
 )
 
 
@@ -161,7 +190,9 @@ def _hardsigmoid_vjp(F: Any, g: Any, x: Any) -> Any:
     return F.where(inside, F.mul(g, 1 / 6), 0)
 
 
-hardsigmoid = _activation("hardsigmoid", _decompose_hardsigmoid, _hardsigmoid_vjp, ("in0",))
+hardsigmoid = _activation(
+    "hardsigmoid", _decompose_hardsigmoid, _hardsigmoid_vjp, lambda x: np.clip(x / 6 + 0.5, 0, 1)
+)
 
 
 def _hardswish_vjp(F: Any, g: Any, x: Any) -> Any:
@@ -173,7 +204,7 @@ hardswish = _activation(
     "hardswish",
     lambda F, x: F.mul(x, _decompose_hardsigmoid(F, x)),
     _hardswish_vjp,
-    ("in0",),
+    lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
 )
 
 
@@ -212,7 +243,11 @@ def _clamp(name: str, inside: Callable[..., Any], grad_name: str) -> Any:
         saves=("in0",),
         vjps=vjp,
         grad_name=grad_name,
-    )
+        samples=both(*(
+            unary(lambda x, min, max: np.clip(x, min, max), kinds=kinds, min=low, max=high)
+            for low, high, kinds in ((-1.0, 0.5, "f"), (None, 0.5, "f"), (-1, None, "fi"))
+        )),
+    )  # fmt: skip
 
 
 def _upper(xp: Any, x: Any, low: float | None, high: float) -> Any:
@@ -242,4 +277,8 @@ prelu = declare(
     decompose=lambda F, x, w: F.where(F.gt(x, 0), x, F.mul(x, w)),
     saves=("in0", "in1"),
     vjps=_prelu_vjps(),
+    samples=rows(
+        lambda x, w: np.where(x > 0, x, w * x),
+        *calls(((2, 3, 4), (3, 1)), ((4,), (1,)), ((0, 3), (3,))),
+    ),
 )

@@ -7,6 +7,7 @@ that loss and gradient become row-wise kernels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 
 from ..dtypes import int64, uint8
 from ..ir.graph import Shape, Spec
-from .core import arrays_of, declare, dtype_of, type_name
+from .core import Sample, arrays_of, as_array, declare, dtype_of, type_name
 from .losses import check_reduction
 from .normalization import log_softmax, log_softmax_vjp
 from .reduce import total
+from .sampling import Samples, both, floats, ints, resolve, rows
 
 
 def class_dim(x: Any) -> int:
@@ -116,7 +118,7 @@ def _pick(xp: Any, x: Any, target: Any) -> Any:
 def _reduce_losses(xp: Any, losses: Any, weights: Any, reduction: str) -> Any:
     """`losses` already weighted; `weights` is their sum, for the mean."""
     if reduction == "none":
-        return losses
+        return as_array(xp, losses)
     summed = total(xp, losses)
     if reduction == "sum":
         return xp.asarray(summed)
@@ -258,6 +260,15 @@ def _nll_backward_vjp(
     )  # fmt: skip
 
 
+def _backward_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    """The rows of `nll_loss`, each with a gradient of its result in place of the scores."""
+    for row in _samples(_nll_reference)(rng):
+        x, target, *weight = row.inputs
+        shape = target.shape if row.attrs["reduction"] == "none" else ()
+        g = np.asarray(rng.standard_normal(shape), x.dtype)
+        yield Sample((g, target, *weight), {**row.attrs, "shape": x.shape})
+
+
 nll_loss_backward = declare(
     "nll_loss_backward",
     "composite",
@@ -268,6 +279,7 @@ nll_loss_backward = declare(
     decompose=_decompose_nll_backward,
     saves=("in1", "in2", "shape0"),
     vjps=(_nll_backward_vjp, None, None),
+    samples=_backward_samples,
 )
 
 
@@ -280,6 +292,52 @@ def _nll_loss_vjp(
     )  # fmt: skip
 
 
+#: Scores, targets and what may be given beside them.
+_CASES = (
+    ((4, 3), (4,), None, -100), ((4, 3), (4,), (3,), -100), ((4, 3), (4,), (3,), 1),
+    ((4, 3), (4,), None, 2), ((3,), (), None, -100), ((2, 3, 5), (2, 5), (3,), 0),
+    ((2, 3, 2, 2), (2, 2, 2), None, -100),
+)  # fmt: skip
+
+
+def _per_target(log_p: Any, target: Any, weight: Any, ignore: int, smoothing: float) -> Any:
+    """Weighted losses and weights, by a loop over the targets."""
+    losses, weights = np.zeros(target.shape), np.zeros(target.shape)
+    classes = log_p.shape[1 if log_p.ndim > 1 else 0]
+    w = np.ones(classes) if weight is None else weight
+    for place in np.ndindex(target.shape):
+        label = target[place]
+        if label != ignore:
+            row = log_p[(place[0], slice(None), *place[1:])] if log_p.ndim > 1 else log_p
+            weights[place] = w[label]
+            even = smoothing / classes * np.sum(w * row)
+            losses[place] = -((1 - smoothing) * w[label] * row[label] + even)
+    return losses, weights
+
+
+def _nll_reference(
+    log_p: Any, target: Any, weight: Any = None, *,
+    ignore_index: int, reduction: str, label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    losses, weights = _per_target(log_p, target, weight, ignore_index, label_smoothing)
+    if reduction == "none":
+        return losses
+    return losses.sum() / (weights.sum() if reduction == "mean" else 1)
+
+
+def _cross_entropy_reference(x: Any, target: Any, *weight: Any, **attrs: Any) -> Any:
+    log_p = resolve("scipy.special.log_softmax")(x, axis=class_dim(x))
+    return _nll_reference(log_p, target, *weight, **attrs), log_p
+
+
+def _samples(reference: Any, **attrs: Any) -> Samples:
+    return rows(reference, *(
+        ((x, ints(*t, high=3), *([floats(*w, low=0.5)] if w else [])),
+         {"ignore_index": ignore, "reduction": reduction, **attrs})
+        for x, t, w, ignore in _CASES for reduction in ("mean", "sum", "none")
+    ))  # fmt: skip
+
+
 #: Inputs (log-probabilities, target[, weight]).
 nll_loss = declare(
     "nll_loss",
@@ -290,6 +348,7 @@ nll_loss = declare(
     checks=_target_checks,
     saves=("in1", "in2", "shape0"),
     vjps=(_nll_loss_vjp, None, None),
+    samples=_samples(_nll_reference),
 )
 
 
@@ -365,6 +424,10 @@ cross_entropy = declare(
     vjps=(_cross_entropy_vjp, None, None),
     n_outputs=2,
     grad_name="NllLoss",
+    samples=both(
+        _samples(_cross_entropy_reference, label_smoothing=0.0),
+        _samples(_cross_entropy_reference, label_smoothing=0.2),
+    ),
 )
 
 
@@ -424,6 +487,16 @@ def _backward_grad_log_p(
     return F.neg(F.mul(F.mul(h, F.exp(log_p)), row))
 
 
+def _cross_entropy_backward_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for smoothing in (0.0, 0.2):
+        for row in _samples(None, label_smoothing=smoothing)(rng):
+            x, target, *weight = row.inputs
+            log_p = log_softmax.eval(np, x, dim=class_dim(x))
+            shape = target.shape if row.attrs["reduction"] == "none" else ()
+            g = np.asarray(rng.standard_normal(shape), x.dtype)
+            yield Sample((g, log_p, target, *weight), row.attrs)
+
+
 #: The gradient of the scores; inputs (gradient of the loss, log-probabilities, target[, weight]).
 cross_entropy_backward = declare(
     "cross_entropy_backward",
@@ -433,4 +506,5 @@ cross_entropy_backward = declare(
     decompose=_decompose_cross_entropy_backward,
     saves=("in0", "in1", "in2", "in3"),
     vjps=(_backward_grad_g, _backward_grad_log_p, None, None),
+    samples=_cross_entropy_backward_samples,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from ..dtypes import DType
 from ..ir.graph import Spec
 from .core import broadcast_shapes, declare, scalar_type, type_name
+from .sampling import calls, floats, ints, rows
 
 
 def check_product(a: tuple[int, ...], b: tuple[int, ...], x: DType, y: DType) -> None:
@@ -53,7 +54,13 @@ mm = declare(
         lambda F, g, a, b: F.mm(g, F.t(b)),
         lambda F, g, a, b: F.mm(F.t(a), g),
     ),
-)
+    samples=rows(
+        "numpy.matmul",
+        *calls(((3, 4), (4, 5)), ((1, 4), (4, 1)), (ints(2, 3), ints(3, 2)), ((0, 4), (4, 2)),
+               ((2, 0), (0, 3)), (floats(3, 4, layout="T"), floats(4, 5, layout="T")),
+               (floats(3, 4, layout="S"), (4, 2))),
+    ),
+)  # fmt: skip
 
 
 def _infer_bmm(a: Spec, b: Spec) -> tuple[Spec, ...]:
@@ -90,7 +97,11 @@ bmm = declare(
         lambda F, g, a, b: F.bmm(g, F.transpose(b, dim0=1, dim1=2)),
         lambda F, g, a, b: F.bmm(F.transpose(a, dim0=1, dim1=2), g),
     ),
-)
+    samples=rows(
+        "numpy.matmul", *calls(((2, 3, 4), (2, 4, 5)), ((0, 3, 4), (0, 4, 2)),
+                               (floats(2, 3, 2, layout="T"), (2, 2, 4))),
+    ),
+)  # fmt: skip
 
 
 def _infer_matmul(a: Spec, b: Spec) -> tuple[Spec, ...]:
@@ -136,12 +147,12 @@ def _matmul_grad_left(F: Any, g: Any, a: Any, b: Any) -> Any:
 def _matmul_grad_right(F: Any, g: Any, a: Any, b: Any) -> Any:
     """The sum over broadcast batches is part of the product where `b` is a single matrix."""
     if len(b.shape) == 2 and len(a.shape) > 2 and a.shape[:-2] == g.shape[:-2]:
-        left = F.reshape(a, shape=(rows(a), a.shape[-1]))
-        return F.mm(F.t(left), F.reshape(g, shape=(rows(g), g.shape[-1])))
+        left = F.reshape(a, shape=(row_count(a), a.shape[-1]))
+        return F.mm(F.t(left), F.reshape(g, shape=(row_count(g), g.shape[-1])))
     return F.sum_to(F.matmul(_swap_last(F, a), g), shape=b.shape)
 
 
-def rows(x: Any) -> int:
+def row_count(x: Any) -> int:
     """The number of rows along the last dimension of `x`."""
     return math.prod(x.shape[:-1])
 
@@ -154,7 +165,13 @@ matmul = declare(
     saves=("in0", "in1"),
     vjps=(_matmul_grad_left, _matmul_grad_right),
     grad_name="UnsafeView",
-)
+    samples=rows(
+        "numpy.matmul",
+        *calls(((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)),
+               ((2, 1, 3, 4), (5, 4, 2)), (floats(2, 3, 4, layout="T"), (4, 5)),
+               ((2, 3, 4), (2, 4, 5)), ((2, 0, 4), (4, 5)), (ints(2, 2, 2), ints(2, 2))),
+    ),
+)  # fmt: skip
 
 
 def _infer_mv(a: Spec, x: Spec) -> tuple[Spec, ...]:
@@ -197,6 +214,7 @@ mv = declare(
         lambda F, g, a, x: F.mul(_column(F, g), F.unsqueeze(x, dim=0)),
         lambda F, g, a, x: F.mv(F.t(a), g),
     ),
+    samples=rows("numpy.matmul", *calls(((3, 4), (4,)), ((0, 4), (4,)), ((3, 0), (0,)))),
 )
 
 
@@ -233,4 +251,5 @@ dot = declare(
     decompose=lambda F, x, y: F.reshape(F.sum(F.mul(x, y), dims=(0,)), shape=()),
     saves=("in0", "in1"),
     vjps=(lambda F, g, x, y: F.mul(g, y), lambda F, g, x, y: F.mul(g, x)),
+    samples=rows("numpy.dot", *calls(((4,), (4,)), ((0,), (0,)), (ints(3), ints(3)))),
 )

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Shape, Spec
 from .contract import mixed
 from .core import declare, scalar_type, type_name
+from .sampling import Samples, both, floats, rows
 
 Pair = tuple[int, int]
 
@@ -143,6 +146,12 @@ def _columns(xp: Any, x: Any, kernel: Pair, out: Pair, attrs: dict[str, Any]) ->
         yield buffer.reshape(groups, rows, places)
 
 
+def _grouped(xp: Any, image: Any, groups: int) -> Any:
+    """`image` as (batch, groups, channels of a group, positions)."""
+    n, channels, height, width = image.shape
+    return xp.ascontiguousarray(image).reshape(n, groups, channels // groups, height * width)
+
+
 def _eval_conv2d(
     xp: Any, x: Any, w: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Any:
@@ -159,7 +168,7 @@ def _eval_conv2d(
     if w.shape[1] == 1 and groups > 1:
         return _depthwise(xp, x, w, result, attrs)
     matrix = xp.ascontiguousarray(w).reshape(groups, w.shape[0] // groups, -1)
-    targets = result.reshape(x.shape[0], groups, w.shape[0] // groups, -1)
+    targets = _grouped(xp, result, groups)
     for target, columns in zip(targets, _columns(xp, x, kernel, sizes, attrs), strict=True):
         for group in range(groups):
             xp.dot(matrix[group], columns[group], out=target[group])
@@ -183,7 +192,7 @@ def _eval_input_grad(xp: Any, g: Any, w: Any, shape: Shape, **attrs: Any) -> Any
     groups, padding = attrs["groups"], attrs["padding"]
     n, channels, height, width = shape
     out, kernel = g.shape[2:], w.shape[2:]
-    g = xp.ascontiguousarray(g).reshape(n, groups, w.shape[0] // groups, -1)
+    g = _grouped(xp, g, groups)
     matrix = xp.ascontiguousarray(w).reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1)
     if _is_plain(kernel, attrs["stride"], padding):
         return xp.matmul(matrix, g).reshape(shape)
@@ -205,11 +214,53 @@ def _eval_weight_grad(xp: Any, g: Any, x: Any, shape: Shape, **attrs: Any) -> An
     groups = attrs["groups"]
     out, kernel = g.shape[2:], shape[2:]
     result = xp.zeros((groups, shape[0] // groups, shape[1] * kernel[0] * kernel[1]), g.dtype)
-    g = xp.ascontiguousarray(g).reshape(g.shape[0], groups, shape[0] // groups, -1)
+    g = _grouped(xp, g, groups)
     for sample, columns in zip(g, _columns(xp, x, kernel, out, attrs), strict=True):
         for group in range(groups):
             result[group] += sample[group].dot(columns[group].T)
     return result.reshape(shape)
+
+
+_GEOMETRIES = (
+    ((2, 3, 6, 5), (4, 3, 3, 2), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 4, 7, 8), (6, 2, 3, 3), (2, 1), (1, 2), (1, 2), 2),
+    ((1, 3, 5, 5), (3, 1, 3, 3), (1, 2), (1, 1), (1, 1), 3),
+    ((2, 3, 4, 4), (5, 3, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 3, 4, 4), (5, 3, 1, 1), (2, 2), (0, 0), (1, 1), 1),
+    ((0, 3, 4, 4), (2, 3, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+)
+
+
+def _reference(
+    x: Any, w: Any, *bias: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Any:
+    """The definition: a sum over the places of the kernel and the channels of the group."""
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    sizes = [(n - d * (k - 1) - 1) // s + 1
+             for n, k, s, d in zip(x.shape[2:], w.shape[2:], stride, dilation)]  # fmt: skip
+    result = np.zeros((x.shape[0], w.shape[0], *sizes))
+    per_in, per_out = w.shape[1], w.shape[0] // groups
+    for o, r, c in np.ndindex(w.shape[0], *sizes):
+        first = o // per_out * per_in
+        window = x[:, first : first + per_in, r * stride[0] :: dilation[0], c * stride[1] ::
+                   dilation[1]][:, :, : w.shape[2], : w.shape[3]]  # fmt: skip
+        result[:, o, r, c] = (window * w[o]).sum((1, 2, 3))
+    return result + (bias[0][:, None, None] if bias else 0)
+
+
+def _samples(kind: str) -> Samples:
+    """Rows for conv2d ("xw"), with a bias ("xwb"), and for its gradients ("gw" and "gx")."""
+    found = []
+    for x, w, stride, padding, dilation, groups in _GEOMETRIES:
+        sizes = map(out_extent, x[2:], w[2:], stride, padding, dilation)
+        shapes = {"x": x, "w": w, "b": w[:1], "g": (x[0], w[0], *sizes)}
+        attrs: dict[str, Any] = {
+            "stride": stride, "padding": padding, "dilation": dilation, "groups": groups
+        }  # fmt: skip
+        if "g" in kind:
+            attrs["shape"] = x if kind == "gw" else w
+        found.append((tuple(floats(*shapes[name]) for name in kind), attrs))
+    return rows(_reference if "g" not in kind else None, *found)
 
 
 conv2d = declare(
@@ -223,6 +274,7 @@ conv2d = declare(
         lambda F, g, x, w, **attrs: F.conv2d_weight_grad(g, x, shape=w.shape, **attrs),
     ),
     grad_name="Convolution",
+    samples=_samples("xw"),
 )
 #: The gradient of the input of conv2d, which is also transposed convolution.
 conv2d_input_grad = declare(
@@ -236,6 +288,7 @@ conv2d_input_grad = declare(
         lambda F, h, g, w, shape, **attrs: F.conv2d_weight_grad(g, h, shape=w.shape, **attrs),
     ),
     grad_name="Convolution",
+    samples=_samples("gw"),
 )
 conv2d_weight_grad = declare(
     "conv2d_weight_grad",
@@ -248,6 +301,7 @@ conv2d_weight_grad = declare(
         lambda F, h, g, x, shape, **attrs: F.conv2d_input_grad(g, h, shape=x.shape, **attrs),
     ),
     grad_name="ConvolutionBackward",
+    samples=_samples("gx"),
 )
 
 
@@ -297,4 +351,5 @@ convolution = declare(
     decompose=_decompose_convolution,
     saves=("in0", "in1"),
     vjps=(*conv2d.vjps, _bias_grad),
+    samples=both(_samples("xw"), _samples("xwb")),
 )

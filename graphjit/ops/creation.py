@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
 from .core import declare, device_of, dtype_of, pointwise
+from .sampling import calls, ints, rows, unary
 
 constant = pointwise(
     "constant",
@@ -16,7 +19,12 @@ constant = pointwise(
     lambda value, dtype, device="cpu": s.const(value, dtype),
     promotion="none",
     infer=lambda value, dtype, device="cpu": (Spec((), dtype, device),),
-)
+    samples=rows(
+        lambda value, dtype: np.array(value),
+        *(((), {"value": v, "dtype": d})
+          for v, d in ((1.5, dtypes.float32), (-3, dtypes.int64), (True, dtypes.bool_))),
+    ),
+)  # fmt: skip
 
 
 def _eval_full(xp: Any, shape: Shape, value: Any, dtype: DType, device: str = "cpu") -> Any:
@@ -31,7 +39,13 @@ full = pointwise(
     lambda shape, value, dtype, device="cpu": s.const(value, dtype),
     promotion="none",
     infer=lambda shape, value, dtype, device="cpu": (Spec(tuple(shape), dtype, device),),
-)
+    samples=rows(
+        lambda shape, value, dtype: np.full(shape, value, dtype.numpy),
+        *(((), {"shape": s, "value": v, "dtype": d})
+          for s, v, d in (((2, 3), 1.5, dtypes.float32), ((), 0, dtypes.int64),
+                          ((0, 2), True, dtypes.bool_), ((3,), 0.0, dtypes.float64))),
+    ),
+)  # fmt: skip
 
 
 def _eval_iota(xp: Any, shape: Shape, dim: int, dtype: DType, device: str = "cpu") -> Any:
@@ -46,7 +60,13 @@ iota = pointwise(
     lambda shape, dim, dtype, device="cpu": s.cast(s.index(dim), dtype),
     promotion="none",
     infer=lambda shape, dim, dtype, device="cpu": (Spec(tuple(shape), dtype, device),),
-)
+    samples=rows(
+        lambda shape, dim, dtype: np.indices(shape)[dim],
+        *(((), {"shape": s, "dim": dim, "dtype": d})
+          for s, dim, d in (((4,), 0, dtypes.int64), ((2, 3), 0, dtypes.float32),
+                            ((2, 3), 1, dtypes.int32), ((0, 3), 1, dtypes.int64))),
+    ),
+)  # fmt: skip
 
 
 def _eval_new_full(xp: Any, x: Any, shape: Shape, value: Any) -> Any:
@@ -61,6 +81,12 @@ new_full = declare(
     decompose=lambda F, x, shape, value: F.full(
         shape=shape, value=value, dtype=dtype_of(x), device=device_of(x)
     ),
+    samples=rows(
+        lambda x, shape, value: np.full(shape, value),
+        *calls(((2,),), (ints(3),), shape=(2, 3), value=2),
+        *calls(((),), shape=(0,), value=0),
+        grad=False,
+    ),
 )
 
 
@@ -74,6 +100,7 @@ zeros_like = declare(
     infer=lambda spec: (spec,),
     eval=_eval_zeros_like,
     decompose=lambda F, x: F.new_full(x, shape=x.shape, value=0),
+    samples=unary("numpy.zeros_like", kinds="fib"),
 )
 
 
@@ -90,6 +117,10 @@ arange_like = declare(
     eval=_eval_arange_like,
     decompose=lambda F, x, shape, dim: F.iota(
         shape=shape, dim=dim, dtype=dtypes.int64, device=device_of(x)
+    ),
+    samples=rows(
+        lambda x, shape, dim: np.indices(shape)[dim],
+        *calls(((2,),), (ints(3),), shape=(2, 3), dim=0), *calls(((),), shape=(4,), dim=0),
     ),
 )
 
@@ -118,6 +149,10 @@ def _triangle(name: str, keep: str) -> Any:
         eval=eval,
         decompose=decompose,
         vjps=lambda F, g, diagonal: getattr(F, name)(g, diagonal=diagonal),
+        samples=rows(
+            lambda x, diagonal: getattr(np, name)(x, diagonal),
+            *(((x,), {"diagonal": k}) for x in ((3, 4), (2, 4, 3), (0, 2)) for k in (-1, 0, 2)),
+        ),
     )
 
 

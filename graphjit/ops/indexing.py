@@ -6,7 +6,7 @@ Positions are int64 (or int32). Those out of range raise PyTorch's IndexError.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
-from .core import broadcast_shapes, declare
+from .core import as_array, broadcast_shapes, declare
+from .sampling import calls, ints, rows
 
 
 def check_bounds(xp: Any, index: Any, extent: int, message: str, negative: bool = False) -> None:
@@ -98,6 +99,24 @@ def _eval_gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
     return xp.take_along_axis(x[_corner(index.shape, dim, x.shape)], index, dim)
 
 
+def _each(result: Any, index: Any, dim: int, value: Callable[..., Any]) -> Any:
+    """`result` with `value(result, p, q)` at each place p of `index`, q being where it points."""
+    for p in np.ndindex(index.shape):
+        result[p] = value(result, p, (*p[:dim], index[p], *p[dim + 1 :]))
+    return result
+
+
+def _scattered(accumulate: bool) -> Callable[..., Any]:
+    def reference(base: Any, index: Any, src: Any, dim: int) -> Any:
+        result = np.array(base)
+        for p in np.ndindex(index.shape):
+            q = (*p[:dim], index[p], *p[dim + 1 :])
+            result[q] = result[q] + src[p] if accumulate else src[p]
+        return result
+
+    return reference
+
+
 gather = declare(
     "gather",
     "gather",
@@ -111,7 +130,13 @@ gather = declare(
         ),
         None,
     ),
-)
+    samples=rows(
+        lambda x, index, dim: _each(np.zeros(index.shape), index, dim, lambda out, p, q: x[q]),
+        *(((x, ints(*i, high=x[dim])), {"dim": dim})
+          for x, i, dim in (((3, 4), (3, 2), 1), ((3, 4), (5, 3), 0), ((4,), (0,), 0),
+                            ((2, 3, 4), (1, 7, 2), 1), ((0, 2), (0, 2), 1))),
+    ),
+)  # fmt: skip
 
 
 def _places(xp: Any, index: Any, dim: int) -> tuple[Any, ...]:
@@ -193,7 +218,12 @@ scatter = declare(
         None,
         lambda F, g, index, shape, dim: _gather_into(F, g, index, shape, dim),
     ),
-)
+    samples=rows(_scattered(False), *(
+        ((base, np.array(index), src), {"dim": dim})
+        for base, index, src, dim in (((3, 4), [[3, 0], [1, 2]], (2, 2), 1),
+                                      ((3, 4), [[2, 0, 1]], (2, 4), 0), ((4,), [2, 0], (2,), 0))
+    )),
+)  # fmt: skip
 scatter_add = declare(
     "scatter_add",
     "scatter",
@@ -206,7 +236,13 @@ scatter_add = declare(
         None,
         lambda F, g, index, shape, dim: _gather_into(F, g, index, shape, dim),
     ),
-)
+    samples=rows(_scattered(True), *(
+        ((base, ints(*index, high=high), src), {"dim": dim})
+        for base, index, high, src, dim in (
+            ((3, 4), (3, 6), 4, (3, 6), 1), ((3, 4), (5, 2), 3, (6, 3), 0), ((4,), (9,), 4, (9,), 0)
+        )
+    )),
+)  # fmt: skip
 
 
 def _infer_index_select(x: Spec, index: Spec, dim: int) -> tuple[Spec, ...]:
@@ -240,7 +276,13 @@ index_select = declare(
         ),
         None,
     ),
-)
+    samples=rows(
+        lambda x, index, dim: np.take(x, np.atleast_1d(index), dim),
+        *calls(((3, 4), ints(5, high=3)), ((3,), ints(2, high=3)), ((3, 9), ints(7, high=3)),
+               (ints(3, 2), ints(3, high=3)), ((3, 2), ints(high=3)), ((3, 2), ints(0)), dim=0),
+        *calls(((2, 3, 4), ints(4, high=3)), dim=1),
+    ),
+)  # fmt: skip
 
 
 def _infer_index_add(base: Spec, index: Spec, src: Spec, dim: int) -> tuple[Spec, ...]:
@@ -286,6 +328,13 @@ def add_rows(xp: Any, target: Any, index: Any, rows: Any) -> None:
     target[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0)
 
 
+def _added_rows(base: Any, index: Any, src: Any, dim: int) -> Any:
+    result = np.array(base)
+    for k, i in enumerate(index):
+        np.moveaxis(result, dim, 0)[i] += np.moveaxis(src, dim, 0)[k]
+    return result
+
+
 index_add = declare(
     "index_add",
     "scatter",
@@ -298,7 +347,13 @@ index_add = declare(
         None,
         lambda F, g, index, dim: F.index_select(g, index, dim=dim),
     ),
-)
+    samples=rows(
+        _added_rows,
+        *calls(((3, 4), ints(5, high=3), (5, 4)), ((3,), ints(4, high=3), (4,)),
+               ((3, 9), ints(7, high=3), (7, 9)), dim=0),
+        *calls(((2, 3, 4), ints(4, high=3), (2, 4, 4)), dim=1),
+    ),
+)  # fmt: skip
 
 
 def _eval_take_rows(xp: Any, weight: Any, index: Any, padding_idx: int | None) -> Any:
@@ -348,6 +403,10 @@ embedding = declare(
     checks=lambda F, weight, index, padding_idx: in_bounds(F, index, weight.shape[0]),
     saves=("in1", "shape0"),
     vjps=(_embedding_vjp, None),
+    samples=rows(
+        lambda weight, index, padding_idx: weight[index],
+        *calls(((5, 3), ints(2, 4)), ((5, 9), ints(7)), ((5, 3), ints()), padding_idx=None),
+    ),
 )
 
 
@@ -430,7 +489,15 @@ index = declare(
     checks=lambda F, x, *indices, dims: _advanced_checks(F, x, indices, dims),
     saves=("shapes", *(f"in{i}" for i in range(1, 9))),
     joint_vjp=_index_vjp,
-)
+    samples=rows(
+        lambda x, *indices, dims: x[_full_index(x.ndim, dims, indices)],
+        *calls(((3, 4), ints(5, low=-3, high=3)), ((3, 9), ints(2, 2, high=3)),
+               ((3,), ints(high=3)), (ints(3, 2), ints(4, high=3)), dims=(0,)),
+        *calls(((3, 4, 2), ints(5, high=3), ints(2, 1, high=4)), dims=(0, 1)),
+        *calls(((3, 2, 4), ints(5, high=3), ints(5, high=4)), dims=(0, 2)),
+        *calls(((2, 3, 4), ints(3, high=4)), dims=(2,)),
+    ),
+)  # fmt: skip
 
 
 def _infer_index_put(
@@ -489,6 +556,17 @@ def _index_put_vjp(
     return grads
 
 
+def _put(base: Any, values: Any, *indices: Any, dims: Shape, accumulate: bool) -> Any:
+    result, place = np.array(base), _full_index(base.ndim, dims, indices)
+    if not accumulate:
+        result[place] = values
+        return result
+    numbers = np.arange(base.size).reshape(base.shape)[place]
+    added = np.broadcast_to(values, numbers.shape).reshape(-1)
+    weights = np.bincount(numbers.reshape(-1), added, base.size)
+    return result + weights.reshape(base.shape)
+
+
 #: Inputs (base, values, index tensors ...): the base with elements replaced, or added to.
 index_put = declare(
     "index_put",
@@ -500,7 +578,18 @@ index_put = declare(
     ),
     saves=("shapes", *(f"in{i}" for i in range(2, 10))),
     joint_vjp=_index_put_vjp,
-)
+    samples=rows(
+        _put,
+        *calls(((3, 4), (5, 4), ints(5, low=-3, high=3)), ((3, 9), (1,), ints(2, 2, high=3)),
+               ((3, 9), (7, 9), ints(7, high=3)), dims=(0,), accumulate=True),
+        *calls(((3, 4, 2), (2, 5, 2), ints(5, high=3), ints(2, 1, high=4)), dims=(0, 1),
+               accumulate=True),
+        *calls(((4, 3), (2, 3), np.array([2, -4])), ((4, 3), (), np.array([1])), dims=(0,),
+               accumulate=False),
+        *calls(((2, 3, 4), (2, 3), np.array([0, 1]), np.array([3, 1])), dims=(0, 2),
+               accumulate=False),
+    ),
+)  # fmt: skip
 
 
 def _infer_take(x: Spec, index: Spec) -> tuple[Spec, ...]:
@@ -527,7 +616,7 @@ def _eval_take(xp: Any, x: Any, index: Any) -> Any:
         raise TypeError("take")
     check_bounds(xp, index, x.size, "out of range: tried to access index {index} on a tensor of "
                  f"{x.size} elements.", negative=True)  # fmt: skip
-    return x.take(index)
+    return as_array(xp, x.take(index))
 
 
 take = declare(
@@ -539,4 +628,5 @@ take = declare(
     checks=lambda F, x, index: in_bounds(F, index, math.prod(x.shape), negative=True),
     saves=("in1", "shape0"),
     vjps=(_take_vjp, None),
+    samples=rows("numpy.take", *calls(((3, 4), ints(2, 3, low=-12, high=12)), ((5,), ints()))),
 )

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Shape, Spec
 from .core import declare
-from .shape import slices
+from .sampling import both, calls, floats, ints, rows
+from .shape import slice_, slices
 
 
 def _check_slice(base: Spec, new: Spec, dim: int, start: int, stop: int, step: int) -> Spec:
-    from .shape import slice_
-
     (target,) = slice_.infer(base, dim=dim, start=start, stop=stop, step=step)
     if target.shape != new.shape:
         raise RuntimeError(
@@ -33,6 +34,12 @@ def _eval_slice_scatter(
     return result
 
 
+def _written_slice(base: Any, new: Any, dim: int, start: int, stop: int, step: int) -> Any:
+    result = np.array(base)
+    np.moveaxis(result, dim, 0)[start:stop:step] = np.moveaxis(new, dim, 0)
+    return result
+
+
 slice_scatter = declare(
     "slice_scatter",
     "scatter",
@@ -45,7 +52,14 @@ slice_scatter = declare(
         ),
         lambda F, g, shape, **where: F.slice_(g, **where),
     ),
-)
+    samples=rows(_written_slice, *(
+        (operands, {"dim": dim, "start": a, "stop": b, "step": c})
+        for operands, dim, a, b, c in (
+            (((5, 3), (2, 3)), 0, 1, 3, 1), (((2, 7), (2, 2)), 1, 1, 7, 3),
+            (((4,), (0,)), 0, 2, 2, 1), ((floats(3, 5, layout="T"), (3, 5)), 1, 0, 5, 1),
+        )
+    )),
+)  # fmt: skip
 
 
 def _eval_slice_backward(
@@ -67,6 +81,11 @@ slice_backward = declare(
     eval=_eval_slice_backward,
     decompose=_decompose_slice_backward,
     vjps=lambda F, g, shape, **where: F.slice_(g, **where),
+    samples=rows(
+        lambda g, shape, **where: _written_slice(np.zeros(shape), g, **where),
+        *calls(((2, 3),), shape=(5, 3), dim=0, start=1, stop=3, step=1),
+        *calls(((2, 2),), shape=(2, 7), dim=1, start=1, stop=7, step=3),
+    ),
 )
 
 
@@ -91,6 +110,12 @@ diagonal_scatter = declare(
             g, F.new_full(g, shape=shape, value=0), **where
         ),
         lambda F, g, shape, **where: F.diagonal(g, **where),
+    ),
+    samples=rows(
+        lambda base, new, offset, dim1, dim2: base
+        + np.eye(*base.shape, offset) * (np.diag(new, offset)[: len(base), : base.shape[1]] - base),
+        *calls(((3, 3), (3,)), offset=0, dim1=0, dim2=1),
+        *calls(((4, 4), (3,)), offset=1, dim1=0, dim2=1),
     ),
 )
 
@@ -137,6 +162,11 @@ concat = declare(
     saves=("shapes",),
     joint_vjp=_concat_vjp,
     grad_name="Cat",
+    samples=rows(
+        lambda *xs, dim: np.concatenate(xs, dim),
+        *calls(((2, 3), (4, 3), (1, 3)), ((0, 2), (3, 2)), ((2, 3),), dim=0),
+        *calls((ints(2, 1), ints(2, 2)), ((2, 3), floats(2, 5, layout="T")), dim=1),
+    ),
 )
 
 
@@ -168,6 +198,11 @@ stack = declare(
     promotion="same",
     saves=("shapes",),
     joint_vjp=_stack_vjp,
+    samples=rows(
+        lambda *xs, dim: np.stack(xs, dim),
+        *calls(((2, 3), (2, 3)), ((), (), ()), ((2,),), dim=0),
+        *calls(((2, 3), (2, 3)), (ints(2), ints(2)), dim=1),
+    ),
 )
 
 flip = declare(
@@ -176,7 +211,12 @@ flip = declare(
     infer=lambda spec, dims: (spec,),
     eval=lambda xp, x, dims: xp.ascontiguousarray(xp.flip(x, dims)) if x.ndim else x.copy(),
     vjps=lambda F, g, dims: F.flip(g, dims=dims),
-)
+    samples=rows(
+        lambda x, dims: np.flip(x, dims),
+        *(((x,), {"dims": dims})
+          for x, dims in (((3, 4), (0,)), ((3, 4), (0, 1)), ((2, 3, 4), (1,)), ((3,), ()))),
+    ),
+)  # fmt: skip
 
 
 def _roll_parts(extent: int, shift: int, dim: int) -> tuple[dict[str, int], dict[str, int]]:
@@ -202,6 +242,12 @@ roll = declare(
     eval=lambda xp, x, shifts, dims: xp.roll(x, shifts, dims),
     decompose=_decompose_roll,
     vjps=lambda F, g, shifts, dims: F.roll(g, shifts=tuple(-n for n in shifts), dims=dims),
+    samples=rows(
+        lambda x, shifts, dims: np.roll(x, shifts, dims),
+        *calls(((3, 4),), (ints(3, 4),), shifts=(1,), dims=(1,)),
+        *calls(((3, 4),), ((2, 3),), shifts=(-4, 2), dims=(0, 1)),
+        *calls(((0, 4),), shifts=(1,), dims=(0,)),
+    ),
 )
 
 
@@ -268,6 +314,17 @@ pad = declare(
         g, pads=tuple((-before, -after) for before, after in pads), value=0
     ),
     grad_name="ConstantPadNd",
+    samples=both(
+        rows(
+            lambda x, pads, value: np.pad(x, pads, constant_values=value),
+            *calls(((3, 4),), (ints(2, 2),), pads=((1, 2), (0, 3)), value=7),
+            *calls(((3,),), pads=((0, 0),), value=0),
+        ),
+        rows(
+            lambda x, pads, value: np.pad(x[1:, :-2], ((0, 2), (0, 0)), constant_values=value),
+            *calls(((4, 5),), pads=((-1, 2), (0, -2)), value=1.5),
+        ),
+    ),
 )
 
 
@@ -307,4 +364,9 @@ repeat = declare(
     decompose=_decompose_repeat,
     saves=("shape0",),
     vjps=_repeat_vjp,
+    samples=rows(
+        lambda x, repeats: np.tile(x, repeats),
+        *calls(((2, 3),), ((3,),), (ints(2),), repeats=(2, 1)),
+        *calls(((2, 3),), ((),), repeats=(2, 3, 2)), *calls(((2,),), repeats=(0,)),
+    ),
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Spec
-from .contract import check_product, mixed, rows
-from .core import broadcast_shapes, by_parts, declare, type_name
+from .contract import check_product, mixed, row_count
+from .core import OPS, Op, broadcast_shapes, by_parts, declare, type_name
+from .sampling import calls, floats, rows
 
 
 def _infer_linear(x: Spec, w: Spec, *bias: Spec) -> tuple[Spec, ...]:
@@ -17,7 +20,7 @@ def _infer_linear(x: Spec, w: Spec, *bias: Spec) -> tuple[Spec, ...]:
         )
     if bias and x.shape[-1] == w.shape[1]:
         _check_bias(x, w, bias[0])
-    count = x.size // x.shape[-1] if x.shape[-1] else rows(x)
+    count = x.size // x.shape[-1] if x.shape[-1] else row_count(x)
     check_product((count, x.shape[-1]), w.shape[::-1], x.dtype, w.dtype)
     return (x.with_shape((*x.shape[:-1], w.shape[0])),)
 
@@ -32,7 +35,7 @@ def _check_bias(x: Spec, w: Spec, bias: Spec) -> None:
         raise RuntimeError(
             f"The expanded size of the tensor ({w.shape[0]}) must match the existing size "
             f"({bias.shape[-1]}) at non-singleton dimension 1.  Target sizes: "
-            f"{[rows(x), w.shape[0]]}.  Tensor sizes: {list(bias.shape)}"
+            f"{[row_count(x), w.shape[0]]}.  Tensor sizes: {list(bias.shape)}"
         )
 
 
@@ -53,7 +56,7 @@ def _eval_linear(xp: Any, x: Any, w: Any, *bias: Any) -> Any:
 
 def flat_rows(F: Any, x: Any) -> Any:
     """`x` as a matrix whose rows lie along the last dimension."""
-    return x if len(x.shape) == 2 else F.reshape(x, shape=(rows(x), x.shape[-1]))
+    return x if len(x.shape) == 2 else F.reshape(x, shape=(row_count(x), x.shape[-1]))
 
 
 def _decompose_linear(F: Any, x: Any, w: Any, *bias: Any) -> Any:
@@ -82,19 +85,24 @@ linear = declare(
         lambda F, g, x, w, bias: F.sum_to(g, shape=bias),
     ),
     grad_name="Addmm",
-)
+    samples=rows(
+        lambda x, w, b=0: x @ w.T + b,
+        *calls(((3, 4), (5, 4), (5,)), ((3, 4), (5, 4)), ((2, 3, 4), (5, 4), (5,)),
+               ((4,), (5, 4), (5,)), ((0, 4), (5, 4), (5,)), ((3, 0), (2, 0), (2,)),
+               (floats(3, 4, layout="T"), floats(5, 4, layout="S"), (5,)),
+               (floats(2, 3, 4, layout="T"), (1, 4), (1,))),
+    ),
+)  # fmt: skip
 
 
 def _scaled(F: Any, x: Any, factor: float) -> Any:
     return x if factor == 1 else F.mul(x, factor)
 
 
-def _product_with_term(name: str, product: str) -> Any:
+def _product_with_term(name: str, product: str, *shapes: Any) -> Op:
     """`beta * term + alpha * product(a, b)`; with `beta` 0 the term is not looked at."""
 
     def infer(term: Spec, a: Spec, b: Spec, beta: float, alpha: float) -> tuple[Spec, ...]:
-        from .core import OPS
-
         (spec,) = OPS[product].infer(a, b)
         if term.dtype is not a.dtype:
             raise RuntimeError(
@@ -142,9 +150,14 @@ def _product_with_term(name: str, product: str) -> Any:
             grad_left,
             grad_right,
         ),
-    )
+        samples=rows(
+            lambda term, a, b, beta, alpha: beta * term + alpha * np.matmul(a, b),
+            *((operands, {"beta": beta, "alpha": alpha})
+              for operands in shapes for beta, alpha in ((1, 1), (0.5, 2), (0, 1.5))),
+        ),
+    )  # fmt: skip
 
 
-addmm = _product_with_term("addmm", "mm")
-baddbmm = _product_with_term("baddbmm", "bmm")
-addmv = _product_with_term("addmv", "mv")
+addmm = _product_with_term("addmm", "mm", ((5,), (3, 4), (4, 5)), ((3, 5), (3, 4), (4, 5)))
+baddbmm = _product_with_term("baddbmm", "bmm", ((2, 3, 5), (2, 3, 4), (2, 4, 5)))
+addmv = _product_with_term("addmv", "mv", ((3,), (3, 4), (4,)), ((), (3, 4), (4,)))

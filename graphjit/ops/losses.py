@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..ir.graph import Spec
 from .core import (
+    Op,
     arrays_of,
     as_array,
     broadcast_shapes,
@@ -19,6 +22,7 @@ from .core import (
     type_name,
 )
 from .reduce import total
+from .sampling import Operand, Samples, floats, rows
 
 Parts = Callable[..., Any]
 
@@ -65,7 +69,25 @@ def _count(*operands: Any) -> int:
     return n
 
 
-def _loss(name: str, value: Parts, slopes: tuple[Parts | None, ...], **fields: Any) -> Any:
+def _losses(
+    reference: Callable[..., Any], *operands: Any, attrs: Sequence[dict[str, Any]] = ({},)
+) -> Samples:
+    """Rows for each reduction; `reference` gives the loss of each element."""
+
+    def reduced(*arrays: Any, reduction: str, **rest: Any) -> Any:
+        losses = reference(*arrays, **rest)
+        return losses if reduction == "none" else getattr(np, reduction)(losses)
+
+    return rows(reduced, *(
+        (each, {"reduction": reduction, **rest})
+        for each in operands for reduction in ("mean", "sum", "none") for rest in attrs
+    ))  # fmt: skip
+
+
+_PAIRS = ((3, 4), (3, 4)), ((), ()), ((70, 80), (70, 80)), ((3, 1), (3, 4)), ((4,), (3, 4))
+
+
+def _loss(name: str, value: Parts, slopes: tuple[Parts | None, ...], **fields: Any) -> Op:
     """A loss from its formula for an element and the derivatives of that.
 
     `value(F, *operands, **attrs)`; `slopes[i](F, *operands, **attrs)` is the derivative by
@@ -152,6 +174,7 @@ mse_loss = declare(
     promotion="same",
     saves=("in0", "in1"),
     vjps=(_mse_vjp(0, 1.0), _mse_vjp(1, -1.0)),
+    samples=_losses(lambda x, y: (x - y) ** 2, *_PAIRS),
 )
 
 
@@ -160,6 +183,7 @@ l1_loss = _loss(
     lambda F, x, y: F.abs(F.sub(x, y)),
     (lambda F, x, y: F.sign(F.sub(x, y)), lambda F, x, y: F.sign(F.sub(y, x))),
     grad_name="Abs",
+    samples=_losses(lambda x, y: np.abs(x - y), *_PAIRS),
 )
 
 
@@ -178,11 +202,17 @@ def _smooth_l1_slope(F: Any, x: Any, y: Any, beta: float) -> Any:
     return F.where(F.lt(F.abs(d), beta), F.mul(d, 1 / beta), F.sign(d))
 
 
+def _smooth_l1_reference(x: Any, y: Any, beta: float) -> Any:
+    size = np.abs(x - y)
+    return np.where(size < beta, size**2 / (2 * beta), size - beta / 2) if beta else size
+
+
 smooth_l1_loss = _loss(
     "smooth_l1_loss",
     _smooth_l1,
     (_smooth_l1_slope, lambda F, x, y, beta: _smooth_l1_slope(F, y, x, beta)),
     grad_name="SmoothL1Loss",
+    samples=_losses(_smooth_l1_reference, *_PAIRS, attrs=[{"beta": b} for b in (1.0, 0.5, 0)]),
 )
 
 
@@ -201,7 +231,11 @@ huber_loss = _loss(
     "huber_loss",
     _huber,
     (_huber_slope, lambda F, x, y, delta: _huber_slope(F, y, x, delta)),
-)
+    samples=_losses(
+        lambda x, y, delta: delta * _smooth_l1_reference(x, y, delta),
+        *_PAIRS, attrs=[{"delta": 1.0}, {"delta": 0.5}],
+    ),
+)  # fmt: skip
 
 
 def _weighted(F: Any, losses: Any, weight: Any) -> Any:
@@ -233,13 +267,21 @@ def _eval_bce(xp: Any, x: Any, *others: Any, reduction: str) -> Any:
     return reduce_all(F, _bce(F, x, *others), reduction)
 
 
+def _shares(*shape: int) -> Operand:
+    return floats(*shape, low=0.1, high=0.9)
+
+
 binary_cross_entropy = _loss(
     "binary_cross_entropy",
     _bce,
     (_bce_slope, _bce_target_slope, None),
     eval=_eval_bce,
     checks=lambda F, x, *others, reduction: [F.ge(x, 0), F.le(x, 1)],
-)
+    samples=_losses(
+        lambda x, y, w=1: -w * (y * np.log(x) + (1 - y) * np.log(1 - x)),
+        (_shares(3, 4), _shares(3, 4)), (_shares(3, 4), _shares(3, 4), _shares(4)),
+    ),
+)  # fmt: skip
 
 
 def _bce_logits(F: Any, x: Any, y: Any, weight: Any = None, pos_weight: Any = None) -> Any:
@@ -279,7 +321,12 @@ binary_cross_entropy_with_logits = _loss(
     "binary_cross_entropy_with_logits",
     _bce_logits,
     (_bce_logits_slope, _bce_logits_target_slope, None, None),
-)
+    samples=_losses(
+        lambda x, y, w=1, p=1: w * (p * y * np.log1p(np.exp(-x)) + (1 - y) * np.log1p(np.exp(x))),
+        ((3, 4), _shares(3, 4)), ((3, 4), _shares(3, 4), _shares(4)),
+        ((3, 4), _shares(3, 4), _shares(3, 4), _shares(4)),
+    ),
+)  # fmt: skip
 
 
 def _kl_div(F: Any, x: Any, y: Any, log_target: bool) -> Any:
@@ -299,4 +346,10 @@ def _kl_slope(F: Any, x: Any, y: Any, log_target: bool) -> Any:
     return F.neg(F.add(F.exp(y) if log_target else y, F.zeros_like(x)))
 
 
-kl_div = _loss("kl_div", _kl_div, (_kl_slope, _kl_target_slope))
+kl_div = _loss(
+    "kl_div", _kl_div, (_kl_slope, _kl_target_slope),
+    samples=_losses(
+        lambda x, y, log_target: np.exp(y) * (y - x) if log_target else y * (np.log(y) - x),
+        ((3, 4), _shares(3, 4)), attrs=[{"log_target": t} for t in (True, False)],
+    ),
+)  # fmt: skip

@@ -10,9 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Shape, Spec
-from .core import by_parts, declare, reduced_shape, type_name
+from .core import as_array, by_parts, declare, reduced_shape, type_name
 from .reduce import extremum_array, sum_array
+from .sampling import Samples, calls, floats, reducing, resolve, rows
 
 
 def _infer_softmax(name: str, spec: Spec) -> tuple[Spec, ...]:
@@ -55,6 +58,15 @@ def _softmax_vjp(F: Any, g: Any, y: Any, dim: int) -> Any:
     return F.mul(F.sub(g, inner), y)
 
 
+def _along(name: str) -> Samples:
+    def reference(x: Any, dim: int) -> Any:
+        return resolve(f"scipy.special.{name}")(x, axis=dim if x.ndim else None)
+
+    places = (((3, 4), 1), ((3, 4), 0), ((2, 3, 4), 1), ((4,), 0), ((), 0),
+              (floats(4, 20, high=90), 1), (floats(40, 120), 1))  # fmt: skip
+    return rows(reference, *(((x,), {"dim": dim}) for x, dim in places))
+
+
 softmax = declare(
     "softmax",
     "composite",
@@ -63,13 +75,14 @@ softmax = declare(
     decompose=_decompose_softmax,
     saves=("out0",),
     vjps=_softmax_vjp,
+    samples=_along("softmax"),
 )
 
 
 def _eval_log_softmax(xp: Any, x: Any, dim: int) -> Any:
     dims = _dims(x, dim)
     if not dims:
-        return xp.zeros_like(x) * x
+        return as_array(xp, x - x)
     z = _shifted(xp, x, dims)
     total = sum_array(xp, xp.exp(z), dims, True)
     return xp.subtract(z, xp.log(total, total), z)
@@ -94,6 +107,7 @@ log_softmax = declare(
     decompose=_decompose_log_softmax,
     saves=("out0",),
     vjps=log_softmax_vjp,
+    samples=_along("log_softmax"),
 )
 
 
@@ -112,6 +126,10 @@ logsumexp = declare(
     decompose=_decompose_logsumexp,
     saves=("in0", "out0"),
     vjps=lambda F, g, x, out, dims: F.mul(g, F.exp(F.sub(x, out))),
+    samples=reducing(
+        lambda x, axis, keepdims: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
+        empty=False,
+    ),
 )
 
 
@@ -235,6 +253,20 @@ def _layer_norm_vjp(
     return grads
 
 
+def _layer_norms() -> Samples:
+    def reference(x: Any, w: Any = 1, b: Any = 0, *, shape: Shape, eps: float) -> Any:
+        axes = tuple(range(x.ndim - len(shape), x.ndim))
+        mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        return (x - mean) / np.sqrt(var + eps) * w + b, mean, 1 / np.sqrt(var + eps)
+
+    return rows(
+        reference,
+        *calls(((3, 4), (4,), (4,)), ((3, 4), (4,)), ((3, 4),), ((2, 3, 4), (4,), (4,)),
+               shape=(4,), eps=1e-5),
+        *calls(((2, 3, 4), (3, 4), (3, 4)), shape=(3, 4), eps=1e-3),
+    )  # fmt: skip
+
+
 #: Inputs x[, weight[, bias]]; outputs (y, mean, reciprocal standard deviation).
 layer_norm = declare(
     "layer_norm",
@@ -246,6 +278,7 @@ layer_norm = declare(
     joint_vjp=_layer_norm_vjp,
     n_outputs=3,
     grad_name="NativeLayerNorm",
+    samples=_layer_norms(),
 )
 
 
@@ -304,6 +337,18 @@ def _batch_norm_vjp(
     return grads
 
 
+def _batch_norms() -> Samples:
+    def reference(x: Any, w: Any = None, b: Any = None, *, eps: float) -> Any:
+        shape, axes = (-1, *(1,) * (x.ndim - 2)), (0, *range(2, x.ndim))
+        mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        y = (x - mean) / np.sqrt(var + eps)
+        y = y if w is None else y * w.reshape(shape)
+        return y if b is None else y + b.reshape(shape), mean, 1 / np.sqrt(var + eps)
+
+    operands = ((5, 3), (3,), (3,)), ((5, 3),), ((4, 3, 2, 2), (3,), (3,)), ((4, 3, 2), (3,))
+    return rows(reference, *calls(*operands, eps=1e-5))
+
+
 #: By the statistics of the batch. Inputs x[, weight[, bias]]; outputs (y, mean, reciprocal
 #: standard deviation), the statistics with the dimensions of `x`.
 batch_norm = declare(
@@ -316,4 +361,5 @@ batch_norm = declare(
     joint_vjp=_batch_norm_vjp,
     n_outputs=3,
     grad_name="NativeBatchNorm",
+    samples=_batch_norms(),
 )

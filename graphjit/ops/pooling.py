@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import numpy as np
 from .. import dtypes
 from ..ir.graph import Shape, Spec
 from .convolution import Pair, window_places
-from .core import declare, device_of, dtype_of
+from .core import Sample, declare, device_of, dtype_of
 from .pointwise import eval_where
+from .sampling import rows
 
 
 def pooled_extent(
@@ -171,6 +174,73 @@ def _max_pool2d_vjp(F: Any, g: Any, index: Any, shape: Shape, **attrs: Any) -> A
     return F.max_pool2d_backward(g[0], index, shape=shape, **attrs)
 
 
+def _poolings(**more: Sequence[Any]) -> list[tuple[Shape, dict[str, Any]]]:
+    """Shapes of images and attributes: all values of `more`, by turns."""
+    places = (
+        ((2, 3, 6, 6), (2, 2), (2, 2), (0, 0), False), ((2, 3, 7, 8), (3, 2), (2, 1), (1, 1), True),
+        ((3, 7, 8), (3, 3), (1, 1), (1, 0), False), ((0, 1, 4, 4), (2, 2), (2, 2), (0, 0), False),
+        ((1, 2, 5, 5), (2, 2), (2, 2), (0, 0), True), ((1, 1, 6, 5), (2, 2), (3, 2), (0, 0), False),
+    )  # fmt: skip
+    found = []
+    for shape, kernel, stride, padding, ceil_mode in places:
+        for values in itertools.product(*more.values()):
+            attrs = {"kernel": kernel, "stride": stride, "padding": padding,
+                     "ceil_mode": ceil_mode, **dict(zip(more, values))}  # fmt: skip
+            found.append((shape, attrs))
+    return found
+
+
+def _windows_of(
+    x: Any, r: int, c: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> tuple[list[Any], list[int]]:
+    """The elements in one window, and their places in it, leaving out the padding."""
+    found, places = [], []
+    for k, (i, j) in enumerate(np.ndindex(*kernel)):
+        row = r * stride[0] - padding[0] + i * dilation[0]
+        column = c * stride[1] - padding[1] + j * dilation[1]
+        if 0 <= row < x.shape[-2] and 0 <= column < x.shape[-1]:
+            found.append(x[..., row, column])
+            places.append(k)
+    return found, places
+
+
+def _max_reference(x: Any, ceil_mode: bool, **attrs: Any) -> Any:
+    shape = pooled_shape(x.shape, ceil_mode=ceil_mode, **attrs)
+    values, index = np.zeros(shape), np.zeros(shape, int)
+    for r, c in np.ndindex(*shape[-2:]):
+        found, places = _windows_of(x, r, c, **attrs)
+        values[..., r, c] = np.max(found, 0)
+        index[..., r, c] = np.asarray(places)[np.argmax(found, 0)]
+    return values, index
+
+
+def _max_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    calls = [((x,), attrs) for x, attrs in _poolings(dilation=[(1, 1)])]
+    wide = {"kernel": (2, 3), "stride": (1, 2), "padding": (1, 1), "dilation": (2, 1),
+            "ceil_mode": False}  # fmt: skip
+    yield from rows(_max_reference, *calls, (((2, 2, 6, 7),), wide))(rng)
+
+
+def _backward_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    """Gradients of the maxima, at the places that `max_pool2d` chose."""
+    for row in _max_samples(rng):
+        values, index = _eval_max_pool2d(np, *row.inputs, **row.attrs)
+        g = np.asarray(rng.standard_normal(values.shape), values.dtype)
+        yield Sample((g, index), {"shape": row.inputs[0].shape, **row.attrs})
+
+
+def _gather_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    """Where the elements gathered are the maxima themselves."""
+    for row in _max_samples(rng):
+        (x,) = row.inputs
+        _, index = _eval_max_pool2d(np, x, **row.attrs)
+
+        def maxima(x: Any, index: Any, **attrs: Any) -> Any:
+            return _max_reference(x, **attrs)[0]
+
+        yield Sample((x, index), row.attrs, maxima)
+
+
 #: Outputs (maxima, place in the window of each as int32, counted row by row).
 max_pool2d = declare(
     "max_pool2d",
@@ -181,6 +251,7 @@ max_pool2d = declare(
     vjps=_max_pool2d_vjp,
     n_outputs=2,
     grad_name="MaxPool2DWithIndices",
+    samples=_max_samples,
 )
 max_pool2d_backward = declare(
     "max_pool2d_backward",
@@ -193,6 +264,7 @@ max_pool2d_backward = declare(
         None,
     ),
     grad_name="MaxPool2DWithIndicesBackward",
+    samples=_backward_samples,
 )
 #: The elements at the places that `max_pool2d` chose.
 max_pool2d_gather = declare(
@@ -208,6 +280,7 @@ max_pool2d_gather = declare(
         None,
     ),
     host_only=True,
+    samples=_gather_samples,
 )
 
 
@@ -319,6 +392,22 @@ def _avg_pool2d_vjp(
     return F.reshape(spread, shape=source)
 
 
+def _mean_reference(
+    x: Any, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None, **attrs: Any
+) -> Any:
+    """Sums and counts by a loop; the padding counts up to where it ends."""
+    attrs["dilation"] = (1, 1)
+    shape = pooled_shape(x.shape, ceil_mode=ceil_mode, **attrs)
+    result = np.zeros(shape)
+    ones = np.ones(np.add(x.shape[-2:], np.multiply(2, attrs["padding"])))
+    for r, c in np.ndindex(*shape[-2:]):
+        found, _ = _windows_of(x, r, c, **attrs)
+        everything, _ = _windows_of(ones, r, c, **{**attrs, "padding": (0, 0)})
+        n = divisor_override or len(everything if count_include_pad else found)
+        result[..., r, c] = np.sum(found, 0) / n
+    return result
+
+
 avg_pool2d = declare(
     "avg_pool2d",
     "composite",
@@ -328,4 +417,8 @@ avg_pool2d = declare(
     saves=("shape0",),
     vjps=_avg_pool2d_vjp,
     grad_name="AvgPool2D",
-)
+    samples=rows(_mean_reference, *(
+        ((x,), attrs)
+        for x, attrs in _poolings(count_include_pad=(True, False), divisor_override=(None, 3))
+    )),
+)  # fmt: skip

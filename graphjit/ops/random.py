@@ -17,6 +17,7 @@ from ..ir.graph import Shape, Spec
 from . import scalar as s
 from .core import by_parts, declare, device_of, dtype_of
 from .philox import normal_from_bits, philox_bits, uniform_from_bits, words_needed
+from .sampling import Samples, rows
 
 
 def _words(xp: Any, seed: Any, offset: Any, n: int) -> Any:
@@ -52,7 +53,14 @@ random_words = declare(
     infer=lambda seed, offset, n, group, step, lane: (Spec((n,), dtypes.int64, seed.device),),
     eval=_eval_random_words,
     scalar=_scalar_random_words,
-)
+    samples=rows(
+        lambda seed, offset, n, group, step, lane: [
+            philox_bits(int(seed), int(offset), i // group * step + lane + 1)[-1] for i in range(n)
+        ],
+        *(((np.asarray(seed), np.asarray(9)), {"n": 11, "group": group, "step": step, "lane": lane})
+          for seed, group, step, lane in ((5, 1, 1, 0), (7, 1, 2, 1), (2**40, 2, 4, 3))),
+    ),
+)  # fmt: skip
 
 
 def _draw(F: Any, seed: Any, offset: Any, n: int, step: int, lane: int, group: int = 1) -> Any:
@@ -86,6 +94,19 @@ def _eval_uniform(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -
     return xp.asarray(uniform_from_bits(words, dtype)[:n].reshape(shape))
 
 
+def _draws(of_bits: Any) -> Samples:
+    def reference(seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
+        n = math.prod(shape)
+        words = philox_bits(int(seed), int(offset), words_needed(n, dtype))
+        return of_bits(words, dtype)[:n].reshape(shape)
+
+    return rows(reference, *(
+        ((np.asarray(5), np.asarray(2**33)), {"shape": shape, "dtype": dtype})
+        for shape in ((3, 5), (), (0, 2), (4,))
+        for dtype in (dtypes.float32, dtypes.float64, dtypes.float16)
+    ))  # fmt: skip
+
+
 #: Uniform on [0, 1).
 uniform = declare(
     "uniform",
@@ -93,6 +114,7 @@ uniform = declare(
     infer=_infer_draw,
     eval=_eval_uniform,
     decompose=_decompose_uniform,
+    samples=_draws(uniform_from_bits),
 )
 
 
@@ -126,6 +148,7 @@ normal = declare(
     infer=_infer_draw,
     eval=_eval_normal,
     decompose=_decompose_normal,
+    samples=_draws(normal_from_bits),
 )
 
 
@@ -140,6 +163,14 @@ def _decompose_random_bits(F: Any, seed: Any, offset: Any, shape: Shape, bits: i
     return F.reshape(words, shape=shape)
 
 
+def _bits_reference(seed: int, offset: int, shape: Shape, bits: int) -> Any:
+    """The upper bits of one word, or of two, the first of which is the upper."""
+    n, each = math.prod(shape), 1 if bits <= 32 else 2
+    words = philox_bits(seed, offset, n * each).astype(object).reshape(n, each)
+    joined = words[:, 0] if each == 1 else words[:, 0] * 2**32 + words[:, 1]
+    return (joined >> (32 * each - bits)).astype(np.int64).reshape(shape)
+
+
 #: Uniform integers of `bits` bits, at most 63, as int64. Above 32 bits each takes two words.
 random_bits = declare(
     "random_bits",
@@ -147,6 +178,10 @@ random_bits = declare(
     infer=lambda seed, offset, shape, bits: (Spec(tuple(shape), dtypes.int64, seed.device),),
     eval=by_parts(_decompose_random_bits),
     decompose=_decompose_random_bits,
+    samples=rows(
+        lambda seed, offset, shape, bits: _bits_reference(int(seed), int(offset), shape, bits),
+        *(((np.asarray(3), np.asarray(4)), {"shape": (2, 5), "bits": n}) for n in (8, 32, 48, 63)),
+    ),
 )
 
 
@@ -165,7 +200,13 @@ randint = declare(
     ),
     eval=by_parts(_decompose_randint),
     decompose=_decompose_randint,
-)
+    samples=rows(
+        lambda seed, offset, shape, low, high: low
+        + _bits_reference(int(seed), int(offset), shape, 63) % (high - low),
+        *(((np.asarray(3), np.asarray(4)), {"shape": (2, 5), "low": low, "high": high})
+          for low, high in ((0, 10), (-5, 6), (0, 2**50))),
+    ),
+)  # fmt: skip
 
 
 def _threshold(p: float) -> int:
@@ -202,6 +243,12 @@ def _apply_mask(F: Any, x: Any, kept: Any, p: float) -> Any:
     return F.mul(x, F.mul(F.cast(kept, dtype=dtype_of(x)), gain))
 
 
+def _dropout_reference(x: Any, seed: Any, offset: Any, p: float) -> Any:
+    words = philox_bits(int(seed), int(offset), x.size).astype(np.float64).reshape(x.shape)
+    kept = words / 2**32 < round((1 - p) * 2**32) / 2**32
+    return np.where(kept, x / (1 - p) if p < 1 else 0, 0), kept
+
+
 #: Inputs (x, seed, offset), one word for each element; outputs (y, what was kept).
 dropout = declare(
     "dropout",
@@ -217,4 +264,9 @@ dropout = declare(
     ),
     n_outputs=2,
     grad_name="NativeDropout",
-)
+    samples=rows(
+        _dropout_reference,
+        *(((x, np.asarray(3), np.asarray(4)), {"p": p})
+          for x in ((3, 5), (), (0, 2)) for p in (0.0, 0.3, 1.0)),
+    ),
+)  # fmt: skip

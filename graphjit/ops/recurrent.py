@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Spec
 from .contract import mixed
 from .core import check_same_dtype, declare
+from .sampling import calls, rows
 
 #: Order of the gates along dimension 1: input, forget, cell, output.
 GATES = 4
@@ -139,6 +142,14 @@ def _lstm_cell_vjp(
     return grads
 
 
+def _reference(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, *bias: Any) -> Any:
+    """Hochreiter and Schmidhuber, with forget gate, as in the documentation of PyTorch."""
+    i, f, g, o = np.split(x @ w_ih.T + h @ w_hh.T + sum(bias), GATES, 1)
+    i, f, g, o = 1 / (1 + np.exp(-i)), 1 / (1 + np.exp(-f)), np.tanh(g), 1 / (1 + np.exp(-o))
+    cell = f * c + i * g
+    return o * np.tanh(cell), cell, np.concatenate([i, f, g, o], 1)
+
+
 #: Inputs (x, h, c, w_ih, w_hh[, b_ih, b_hh]); outputs (h, c, gates after their activations).
 lstm_cell = declare(
     "lstm_cell",
@@ -150,4 +161,9 @@ lstm_cell = declare(
     joint_vjp=_lstm_cell_vjp,
     n_outputs=3,
     grad_name="ThnnFusedLstmCell",
-)
+    samples=rows(
+        _reference,
+        *calls(*(((2, 3), (2, 4), (2, 4), (16, 3), (16, 4), *bias)
+                 for bias in ((), ((16,), (16,)), ((16,),)))),
+    ),
+)  # fmt: skip

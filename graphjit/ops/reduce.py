@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
-from .core import OPS, Op, as_array, declare, dtype_of, reduced_shape, reduction
+from .core import OPS, Op, Sample, as_array, declare, dtype_of, reduced_shape, reduction, type_name
+from .sampling import Samples, both, calls, floats, ints, reducing, rows
 
 Dims = tuple[int, ...]
 
@@ -98,6 +100,7 @@ def _extremum(name: str, ufunc: str, combine: str, identity: Callable[[DType], s
         infer=infer,
         saves=("in0", "out0"),
         vjps=_extremum_vjp,
+        samples=reducing(f"numpy.{name}", empty=False, kinds="fi"),
     )
 
 
@@ -131,6 +134,7 @@ sum = reduction(
     _widened,
     saves=("shape0",),
     vjps=lambda F, g, shape, dims: F.expand(g, shape=shape),
+    samples=reducing("numpy.sum", kinds="fi"),
 )
 
 
@@ -148,9 +152,20 @@ def _prod_vjp(F: Any, g: Any, x: Any, out: Any, dims: Dims) -> Any:
     return F.mul(g, F.where(F.eq(zeros, 0), F.div(out, F.where(is_zero, 1, x)), at_zero))
 
 
+def _products() -> Samples:
+    """Random numbers, and rows with one zero and with two."""
+    zeros = np.array([[1.5, 0.0, 2.0], [0.0, 3.0, 0.0], [1.0, 2.0, 3.0]])
+    return both(
+        reducing("numpy.prod", low=0.5, high=1.5),
+        reducing("numpy.prod", kinds="i", low=1, high=2),
+        rows(lambda x, dims: x.prod(1, keepdims=True), ((zeros,), {"dims": (1,)})),
+    )
+
+
 prod = reduction(
-    "prod", _eval_prod, "mul", lambda dtype: 1, _widened, saves=("in0", "out0"), vjps=_prod_vjp
-)
+    "prod", _eval_prod, "mul", lambda dtype: 1, _widened, saves=("in0", "out0"), vjps=_prod_vjp,
+    samples=_products(),
+)  # fmt: skip
 amax = _extremum("amax", "maximum", "max", _lowest)
 amin = _extremum("amin", "minimum", "min", _highest)
 
@@ -159,7 +174,10 @@ def _truth(name: str, combine: str, identity: bool) -> Op:
     def eval(xp: Any, x: Any, dims: Dims) -> Any:
         return as_array(xp, getattr(xp, name)(x, axis=dims, keepdims=True))
 
-    return reduction(name, eval, combine, lambda dtype: identity, lambda dtype: dtypes.bool_)
+    return reduction(
+        name, eval, combine, lambda dtype: identity, lambda dtype: dtypes.bool_,
+        samples=reducing(f"numpy.{name}", kinds="b"),
+    )  # fmt: skip
 
 
 any = _truth("any", "bitor", False)
@@ -177,7 +195,17 @@ def _arg_extremum(name: str) -> Op:
         (dim,) = dims
         return as_array(xp, getattr(xp, name)(x, axis=dim, keepdims=True))
 
-    return reduction(name, eval, name, _lowest if name == "argmax" else _highest, infer=infer)
+    def reference(x: Any, dims: Dims) -> Any:
+        return getattr(np, name)(x, axis=dims[0] if x.ndim else None, keepdims=True)
+
+    return reduction(
+        name, eval, name, _lowest if name == "argmax" else _highest, infer=infer,
+        samples=rows(reference, *(
+            ((x,), {"dims": (dim,)})
+            for x, dim in ((floats(3, 4), 0), (floats(3, 4), 1), (floats(), 0), (floats(7), 0),
+                           (floats(2, 3, 4, layout="T"), 1), (ints(5, 6), 1))
+        )),
+    )  # fmt: skip
 
 
 argmax = _arg_extremum("argmax")
@@ -222,11 +250,27 @@ def _squeezing(primitive: Op, eval: Callable[..., Any] | None = None) -> Op:
         saves=_squeezed_saves(primitive),
         vjps=_squeezed_vjps(primitive),
         grad_name=primitive.grad_name,
+        samples=_squeezed_samples(primitive),
     )
 
 
 def _squeezed_saves(primitive: Op) -> tuple[str, ...]:
     return primitive.saves if "shape0" in primitive.saves else (*primitive.saves, "shape0")
+
+
+def _squeezed_samples(primitive: Op) -> Samples:
+    """The primitive's rows, whose references lose the reduced dimensions."""
+
+    def samples(rng: np.random.Generator) -> Iterator[Sample]:
+        assert primitive.samples is not None
+        for row in primitive.samples(rng):
+            yield replace(row, reference=partial(_squeezed_reference, row.reference))
+
+    return samples
+
+
+def _squeezed_reference(reference: Callable[..., Any], x: Any, dims: Dims) -> Any:
+    return reference(x, dims=dims).reshape(squeezed_shape(x.shape, dims))
 
 
 def _squeezed_vjps(primitive: Op) -> tuple[Any, ...]:
@@ -285,6 +329,12 @@ def _decompose_sum_to(F: Any, x: Any, shape: Shape) -> Any:
     return F.reshape(summed, shape=shape)
 
 
+def _sum_to_reference(x: Any, shape: Shape) -> Any:
+    padded = (1,) * (x.ndim - len(shape)) + shape
+    dims = tuple(i for i, extent in enumerate(padded) if extent != x.shape[i])
+    return np.sum(x, axis=dims, keepdims=True).reshape(shape)
+
+
 sum_to = declare(
     "sum_to",
     "composite",
@@ -294,7 +344,12 @@ sum_to = declare(
     saves=("shape0",),
     vjps=lambda F, g, source, shape: F.expand(g, shape=source),
     grad_name="Sum",
-)
+    samples=rows(_sum_to_reference, *(
+        ((x,), {"shape": shape})
+        for x, shape in (((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 4), ()), ((3, 4), (3, 4)),
+                         ((2, 3, 4), (3, 1)), ((2, 0), (2, 1)), ((2, 3, 4), (1, 1, 1)))
+    )),
+)  # fmt: skip
 
 
 def _infer_max(spec: Spec, dim: int, keepdim: bool, name: str) -> tuple[Spec, ...]:
@@ -331,6 +386,22 @@ def _with_index(name: str) -> Op:
         vjps=_with_index_vjp,
         n_outputs=2,
         grad_name=name.capitalize(),
+        samples=_indexed_samples(name),
+    )
+
+
+def _indexed_samples(name: str) -> Samples:
+    def reference(x: Any, dim: int, keepdim: bool) -> Any:
+        axis = dim if x.ndim else None
+        return (
+            getattr(np, name)(x, axis=axis, keepdims=keepdim),
+            np.asarray(getattr(np, f"arg{name}")(x, axis=axis, keepdims=keepdim)),
+        )
+
+    shapes = ((3, 4), 0), ((3, 4), 1), ((), 0), ((2, 3, 4), 1), ((5,), 0)
+    return rows(
+        reference,
+        *(((x,), {"dim": dim, "keepdim": k}) for x, dim in shapes for k in (True, False)),
     )
 
 
@@ -373,23 +444,20 @@ index_scatter = declare(
     decompose=_decompose_index_scatter,
     saves=("in1",),
     vjps=(lambda F, g, index, dim, size: F.gather(g, index, dim=dim), None),
+    samples=rows(
+        lambda g, index, dim, size: g * np.eye(size, dtype=g.dtype)[index[:, 0]],
+        *calls(((3, 1), ints(3, 1, high=4)), dim=1, size=4),
+    ),
 )
 
 
 def _infer_mean(spec: Spec, dims: Dims, keepdim: bool) -> tuple[Spec, ...]:
     if spec.dtype.category < 2:
-        name = {"bool": "Bool"}.get(spec.dtype.name) or _kernel_name(spec.dtype)
         raise RuntimeError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point "
-            f"or complex dtype. Got: {name}"
+            f"or complex dtype. Got: {type_name(spec.dtype)}"
         )
     return (spec.with_shape(output_shape(spec.shape, dims, keepdim)),)
-
-
-def _kernel_name(dtype: DType) -> str:
-    from .core import type_name
-
-    return type_name(dtype)
 
 
 def _eval_mean(xp: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
@@ -421,6 +489,10 @@ mean = declare(
     decompose=_decompose_mean,
     saves=("shape0",),
     vjps=_mean_vjp,
+    samples=both(
+        reducing("numpy.mean", empty=False, keepdim=True),
+        reducing("numpy.mean", keepdims=False, empty=False, keepdim=False),
+    ),
 )
 
 
@@ -465,6 +537,17 @@ def _var_vjp(
     return F.mul(F.mul(g, 2 / n if n else math.nan), _centered(F, x, dims))
 
 
+def _spreads(name: str) -> Samples:
+    def reference(x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
+        return getattr(np, name)(x, axis=dims, ddof=correction, keepdims=keepdim)
+
+    places = ((3, 4), (0,)), ((3, 4), (1,)), ((2, 3, 4), (0, 2)), ((30, 4), (0, 1))
+    return rows(reference, *(
+        ((x,), {"dims": dims, "correction": correction, "keepdim": keepdim})
+        for x, dims in places for correction in (0, 1) for keepdim in (True, False)
+    ))  # fmt: skip
+
+
 var = declare(
     "var",
     "composite",
@@ -473,6 +556,7 @@ var = declare(
     decompose=_decompose_var,
     saves=("in0",),
     vjps=_var_vjp,
+    samples=_spreads("var"),
 )
 
 
@@ -496,4 +580,5 @@ std = declare(
     decompose=lambda F, x, **attrs: F.sqrt(_decompose_var(F, x, **attrs)),
     saves=("in0", "out0"),
     vjps=_std_vjp,
+    samples=_spreads("std"),
 )

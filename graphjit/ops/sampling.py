@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,11 +72,11 @@ def resolve(reference: Reference) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
-def rows(reference: Reference, *calls: Call, grad: bool = True) -> Samples:
+def rows(reference: Reference | None, *calls: Call, grad: bool = True) -> Samples:
     """A row for each call and dtype; a tuple among the operands is the shape of floats."""
 
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
-        function = resolve(reference)
+        function = None if reference is None else resolve(reference)
         for operands, attrs in calls:
             for dtype in ("float32", "float64"):
                 drawn = tuple(_drawn(operand, rng, dtype) for operand in operands)
@@ -152,3 +152,30 @@ def both(*parts: Samples) -> Samples:
             yield from part(rng)
 
     return samples
+
+
+#: Operand and dimensions of a reduction.
+REDUCTIONS: tuple[tuple[Operand, tuple[int, ...]], ...] = (
+    (floats(3, 4), (0,)), (floats(3, 4), (1,)), (floats(3, 4), (0, 1)), (floats(2, 3, 4), (0, 2)),
+    (floats(2, 3, 4, layout="T"), (1,)), (floats(3, 5, layout="S"), (1,)), (floats(), ()),
+    (floats(7), (0,)), (floats(4, 20), (1,)), (floats(70, 80), (0,)), (floats(70, 80), (1,)),
+)  # fmt: skip
+EMPTY_REDUCTIONS = ((floats(0, 3), (0,)), (floats(2, 0), (0,)), (floats(0), (0,)))
+
+
+def reducing(
+    reference: Reference, keepdims: bool = True, empty: bool = True, kinds: str = "f",
+    low: float = -2.0, high: float = 2.0, grad: bool = True, **attrs: Any,
+) -> Samples:  # fmt: skip
+    """Rows for a reduction; the reference is called as NumPy's are."""
+
+    def reduced(x: Any, dims: tuple[int, ...], **rest: Any) -> Any:
+        return resolve(reference)(x, axis=dims, keepdims=keepdims)
+
+    places = REDUCTIONS + (EMPTY_REDUCTIONS if empty else ())
+    found = [
+        ((replace(x, kind=kind, low=low, high=high),), {"dims": dims, **attrs})
+        for kind in kinds
+        for x, dims in places
+    ]
+    return rows(reduced, *found, grad=grad)

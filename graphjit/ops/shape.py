@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ir.graph import Shape, Spec
 from .core import Op, declare, normalize_dim, type_name
+from .sampling import Samples, calls, floats, ints, rows
 
 
 def inverse(dims: Shape) -> Shape:
@@ -44,7 +45,12 @@ permute = declare(
     eval=lambda xp, x, dims: x.transpose(dims),
     vjps=_undo_permute,
     scatter=lambda F, base, new, dims: _undo_permute(F, new, dims),
-)
+    samples=rows(
+        lambda x, dims: np.transpose(x, dims),
+        *(((x,), {"dims": dims})
+          for x, dims in (((2, 3, 4), (2, 0, 1)), ((3, 4), (1, 0)), ((), ()), ((0, 3), (1, 0)))),
+    ),
+)  # fmt: skip
 
 
 def _infer_expand(spec: Spec, shape: Shape) -> tuple[Spec, ...]:
@@ -102,7 +108,14 @@ expand = declare(
     eval=_eval_expand,
     saves=("shape0",),
     vjps=_expand_vjp,
-)
+    samples=rows(
+        lambda x, shape: np.broadcast_to(x, [n if n >= 0 else x.shape[i - len(shape)]
+                                             for i, n in enumerate(shape)]),
+        *(((x,), {"shape": shape})
+          for x, shape in (((1,), (4,)), ((3, 1), (2, 3, 4)), ((), (2, 3)), ((1, 1), (0, 3)),
+                           ((3, 1), (-1, 4)), ((2, 3), (2, 3)))),
+    ),
+)  # fmt: skip
 
 
 def resolve_shape(shape: Shape, size: int) -> Shape:
@@ -143,6 +156,14 @@ def _eval_reshape(xp: Any, x: Any, shape: Shape) -> Any:
     return x.reshape(shape)
 
 
+def _shapes() -> Samples:
+    places = (((2, 6), (3, 4)), ((4,), (2, -1)), ((1,), ()), ((), (1, 1)), ((0, 3), (3, 0)),
+              (floats(3, 4, layout="T"), (2, 6)))  # fmt: skip
+    return rows(lambda x, shape: np.reshape(x, shape), *(
+        ((x,), {"shape": shape}) for x, shape in places
+    ))  # fmt: skip
+
+
 reshape = declare(
     "reshape",
     "view",
@@ -152,6 +173,7 @@ reshape = declare(
     vjps=_as_source,
     scatter=_scatter_reshape,
     grad_name="View",
+    samples=_shapes(),
 )
 
 
@@ -186,7 +208,13 @@ slice_ = declare(
     vjps=_slice_vjp,
     scatter=lambda F, base, new, **where: F.slice_scatter(base, new, **where),
     grad_name="Slice",
-)
+    samples=rows(
+        lambda x, dim, start, stop, step: np.take(x, range(start, stop, step), dim),
+        *(((x,), {"dim": dim, "start": a, "stop": b, "step": c})
+          for x, dim, a, b, c in (((5, 3), 0, 1, 4, 1), ((3, 7), 1, 1, 7, 3), ((4,), 0, 2, 2, 1),
+                                  (floats(3, 5, layout="T"), 1, 0, 5, 2))),
+    ),
+)  # fmt: skip
 
 
 def _diagonal_length(rows: int, columns: int, offset: int) -> int:
@@ -218,7 +246,13 @@ diagonal = declare(
         F.new_full(g, shape=shape, value=0), g, **where
     ),
     scatter=lambda F, base, new, **where: F.diagonal_scatter(base, new, **where),
-)
+    samples=rows(
+        lambda x, offset, dim1, dim2: np.diagonal(x, offset, dim1, dim2),
+        *(((x,), {"offset": k, "dim1": i, "dim2": j})
+          for x, k, i, j in (((3, 4), 0, 0, 1), ((3, 4), 2, 0, 1), ((4, 3), -1, 1, 0),
+                             ((2, 3, 4), 1, 0, 2), ((2, 3, 3), 0, 1, 2))),
+    ),
+)  # fmt: skip
 
 
 def _renamed_permute(name: str, order: Any, check: Any = None, **fields: Any) -> Op:
@@ -261,9 +295,17 @@ def _eval_t(xp: Any, x: Any) -> Any:
 
 
 transpose = _renamed_permute(
-    "transpose", _swap, eval=lambda xp, x, dim0, dim1: x.swapaxes(dim0, dim1)
-)
-t = _renamed_permute("t", lambda ndim: tuple(range(ndim))[::-1], _check_t, eval=_eval_t)
+    "transpose", _swap, eval=lambda xp, x, dim0, dim1: x.swapaxes(dim0, dim1),
+    samples=rows(
+        lambda x, dim0, dim1: np.swapaxes(x, dim0, dim1),
+        *calls(((2, 3, 4),), (ints(2, 3, 1),), dim0=0, dim1=2),
+        *calls(((3, 4),), dim0=1, dim1=0),
+    ),
+)  # fmt: skip
+t = _renamed_permute(
+    "t", lambda ndim: tuple(range(ndim))[::-1], _check_t, eval=_eval_t,
+    samples=rows("numpy.transpose", *calls(((2, 3),), ((4,),), ((),))),
+)  # fmt: skip
 
 
 def _renamed_reshape(name: str, target: Any, eval: Any, **fields: Any) -> Op:
@@ -306,14 +348,28 @@ def _unsqueezed(shape: Shape, dim: int) -> Shape:
 
 
 view = _renamed_reshape(
-    "view", lambda old, shape: resolve_shape(tuple(shape), math.prod(old)), _eval_view
-)
+    "view", lambda old, shape: resolve_shape(tuple(shape), math.prod(old)), _eval_view,
+    samples=rows(
+        lambda x, shape: np.reshape(x, shape),
+        *(((x,), {"shape": shape})
+          for x, shape in (((2, 6), (3, 4)), ((4,), (2, -1)), ((1,), ()), ((0, 3), (3, 0)),
+                           (floats(3, 4, layout="T"), (3, 4)))),
+    ),
+)  # fmt: skip
 squeeze = _renamed_reshape(
-    "squeeze", _squeezed, lambda xp, x, dims: x.reshape(_squeezed(x.shape, dims))
-)
+    "squeeze", _squeezed, lambda xp, x, dims: x.reshape(_squeezed(x.shape, dims)),
+    samples=rows(
+        lambda x, dims: x.reshape([n for i, n in enumerate(x.shape) if n != 1 or i not in dims]),
+        *calls(((1, 3, 1),), ((2, 3, 1),), dims=(0, 2)), *calls(((1, 3),), dims=()),
+    ),
+)  # fmt: skip
 unsqueeze = _renamed_reshape(
-    "unsqueeze", _unsqueezed, lambda xp, x, dim: x.reshape(_unsqueezed(x.shape, dim))
-)
+    "unsqueeze", _unsqueezed, lambda xp, x, dim: x.reshape(_unsqueezed(x.shape, dim)),
+    samples=rows(
+        lambda x, dim: np.expand_dims(x, dim), *calls(((2, 3),), (ints(4),), dim=1),
+        *calls(((),), ((2, 3),), dim=0),
+    ),
+)  # fmt: skip
 
 
 def _infer_select(spec: Spec, dim: int, index: int) -> tuple[Spec, ...]:
@@ -357,7 +413,12 @@ select = declare(
     saves=("shape0",),
     vjps=_select_vjp,
     scatter=_scatter_select,
-)
+    samples=rows(
+        lambda x, dim, index: np.take(x, index, dim),
+        *(((x,), {"dim": dim, "index": i})
+          for x, dim, i in (((3, 4), 0, 1), ((3, 4), 1, -1), ((5,), 0, 4), ((2, 3, 4), 1, 0))),
+    ),
+)  # fmt: skip
 
 
 def _infer_split(spec: Spec, sizes: Shape, dim: int) -> tuple[Spec, ...]:
@@ -406,6 +467,11 @@ split = declare(
     vjps=_split_vjp,
     n_outputs=0,
     grad_name="SplitWithSizes",
+    samples=rows(
+        lambda x, sizes, dim: tuple(np.split(x, np.cumsum(sizes)[:-1], dim)),
+        *calls(((2, 6),), (ints(2, 6),), sizes=(1, 3, 2), dim=1),
+        *calls(((3,),), sizes=(3,), dim=0),
+    ),
 )
 
 
@@ -462,4 +528,11 @@ unfold = declare(
     decompose=_decompose_unfold,
     saves=("shape0",),
     vjps=_unfold_vjp,
-)
+    samples=rows(
+        lambda x, dim, size, step: np.stack(
+            [np.take(x, range(k, x.shape[dim] - size + 1 + k, step), dim) for k in range(size)], -1
+        ),
+        *(((x,), {"dim": dim, "size": size, "step": step})
+          for x, dim, size, step in (((7,), 0, 3, 1), ((2, 7), 1, 3, 2), ((5, 2), 0, 2, 3))),
+    ),
+)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..ir.graph import Shape, Spec
 from .core import declare, dtype_of
+from .sampling import Samples, both, floats, ints, rows
 
 
 def _moved(spec: Spec, dim: int, extent: int) -> Spec:
@@ -39,6 +41,21 @@ def _selected_vjp(F: Any, g: Any, index: Any, shape: Shape, dim: int, **rest: An
     return F.scatter_add(F.new_full(g[0], shape=shape, value=0), index, g[0], dim=dim)
 
 
+def _orders(pick: Callable[[Any, Any], Any]) -> Samples:
+    """Rows sorted both ways; `pick` is given the sorted elements and their places."""
+
+    def reference(x: Any, dim: int, descending: bool) -> Any:
+        if not x.ndim:
+            return pick(x, np.zeros((), int))
+        index = np.argsort(-x if descending else x, axis=dim, kind="stable")
+        return pick(np.take_along_axis(x, index, dim), index)
+
+    places = ((3, 4), 1), ((3, 4), 0), ((5,), 0), ((), 0), (ints(20), 0), ((0, 3), 0)
+    return rows(reference, *(
+        ((x,), {"dim": dim, "descending": d}) for x, dim in places for d in (True, False)
+    ))  # fmt: skip
+
+
 sort = declare(
     "sort",
     "sort",
@@ -48,6 +65,7 @@ sort = declare(
     vjps=_selected_vjp,
     n_outputs=2,
     host_only=True,
+    samples=_orders(lambda x, i: (x, i)),
 )
 argsort = declare(
     "argsort",
@@ -55,6 +73,7 @@ argsort = declare(
     infer=lambda spec, dim, descending: (spec.with_dtype(dtypes.int64),),
     eval=lambda xp, x, dim, descending: _eval_sort(xp, x, dim, descending)[1],
     host_only=True,
+    samples=_orders(lambda x, i: i),
 )
 
 
@@ -77,6 +96,12 @@ def _eval_topk(xp: Any, x: Any, k: int, dim: int, largest: bool) -> tuple[Any, A
     return xp.take_along_axis(x, index, dim), index
 
 
+def _topk_reference(x: Any, k: int, dim: int, largest: bool) -> Any:
+    index = np.argsort(-x if largest else x, axis=dim, kind="stable")
+    index = np.take(index, range(k), dim)
+    return np.take_along_axis(x, index, dim), index
+
+
 #: The `k` largest or smallest, sorted.
 topk = declare(
     "topk",
@@ -87,7 +112,12 @@ topk = declare(
     vjps=_selected_vjp,
     n_outputs=2,
     host_only=True,
-)
+    samples=rows(_topk_reference, *(
+        ((x,), {"k": k, "dim": dim, "largest": largest})
+        for x, k, dim in (((3, 4), 2, 1), ((3, 4), 3, 0), ((5,), 0, 0), (ints(20), 20, 0))
+        for largest in (True, False)
+    )),
+)  # fmt: skip
 
 
 def _infer_scan(spec: Spec, dim: int) -> tuple[Spec, ...]:
@@ -104,6 +134,14 @@ def _scan_eval(name: str) -> Any:
     return eval
 
 
+def _scans(reference: Callable[..., Any], low: float = -2, high: float = 2) -> Samples:
+    places = ((3, 4), 1), ((3, 4), 0), ((5,), 0), ((), 0), ((0, 3), 1)
+    return rows(
+        lambda x, dim: reference(x, dim) if x.ndim else reference(x[None], 0)[0],
+        *(((floats(*x, low=low, high=high),), {"dim": dim}) for x, dim in places),
+    )
+
+
 def _from_the_end(F: Any, g: Any, dim: int) -> Any:
     """Running totals counted from the last element back."""
     if not g.shape:
@@ -118,6 +156,9 @@ cumsum = declare(
     eval=_scan_eval("cumsum"),
     vjps=_from_the_end,
     host_only=True,
+    samples=both(
+        _scans(np.cumsum), rows(lambda x, dim: np.cumsum(x, dim), ((ints(3, 4),), {"dim": 0}))
+    ),
 )
 
 
@@ -142,7 +183,11 @@ cumprod = declare(
     saves=("in0", "out0"),
     vjps=_cumprod_vjp,
     host_only=True,
-)
+    samples=both(_scans(np.cumprod), rows(
+        lambda x, dim: np.cumprod(x, dim),
+        ((np.array([[2.0, 0.0, 3.0, 1.5], [0.0, 1.0, 0.0, 2.0]]),), {"dim": 1}),
+    )),
+)  # fmt: skip
 
 
 def _eval_cumulative(name: str) -> Any:
@@ -161,6 +206,14 @@ def _eval_cumulative(name: str) -> Any:
 
 
 def _cumulative(name: str, ufunc: str) -> Any:
+    def reference(x: Any, dim: int) -> Any:
+        values, index = np.array(x), np.zeros(x.shape, int)
+        for place in np.ndindex(x.shape):
+            seen = np.moveaxis(x, dim, 0)[(slice(place[dim] + 1), *np.delete(place, dim))]
+            values[place] = getattr(np, ufunc).reduce(seen)
+            index[place] = np.flatnonzero(seen == values[place])[-1]
+        return values, index
+
     return declare(
         name,
         "scan",
@@ -170,7 +223,10 @@ def _cumulative(name: str, ufunc: str) -> Any:
         vjps=_selected_vjp,
         n_outputs=2,
         host_only=True,
-    )
+        samples=rows(reference, *(
+            ((x,), {"dim": dim}) for x, dim in (((3, 4), 1), ((3, 4), 0), (ints(9, high=3), 0))
+        )),
+    )  # fmt: skip
 
 
 cummax = _cumulative("cummax", "maximum")
@@ -196,4 +252,5 @@ logcumsumexp = declare(
     saves=("in0", "out0"),
     vjps=_logcumsumexp_vjp,
     host_only=True,
+    samples=_scans(lambda x, dim: np.log(np.cumsum(np.exp(x), dim))),
 )

@@ -1,4 +1,4 @@
-"""Calls of an op by the fields of its declaration: what it saves, its gradients, its scalar formula."""
+"""Calls of an op by the fields of its declaration: what it saves, its vjps, its scalar formula."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Recording:
         return self.builder.add(op, promote(self.builder, op, operands, None), attrs)
 
     def run(self, results: Sequence[Value]) -> tuple[Any, ...]:
-        """What the graph computes for `results`; the interpreter compares each node with `infer`."""
+        """What the graph computes for `results`; the interpreter holds each node to `infer`."""
         graph = Graph(tuple(self.inputs), tuple(self.builder.nodes), tuple(results))
         return interpret(graph, self.arrays)[0]
 
