@@ -36,6 +36,11 @@ class FloatFormat:
     largest: float
 
     @property
+    def width(self) -> int:
+        """Size in bits."""
+        return 32 if self.bits == INT32 else 64
+
+    @property
     def rounder(self) -> float:
         """Added to a number, it leaves the nearest integer in the low bits of the sum."""
         return 1.5 * 2.0**self.mantissa

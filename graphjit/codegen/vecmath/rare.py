@@ -22,26 +22,32 @@ def rarely(needed: Scalar, library: str, y: Scalar, *arguments: Scalar) -> Scala
     The first argument must be a number other than zero wherever the call is needed.
     """
     first, *others = arguments
-    values = [needed.where(first, 0.0).value, *(other.value for other in others)]
+    values = [y.value, needed.where(first, 0.0).value, *(other.value for other in others)]
     function = _guarded(y.builder.module, y.type, library, len(values))
-    return needed.where(y.make(y.builder.call(function, values)), y)
+    # A call makes the loop keep its constants in memory: without this, across cache lines.
+    _attribute(y.builder.function, '"stackrealign"')
+    return y.make(y.builder.call(function, values))
 
 
 def _guarded(module: ir.Module, kind: ir.Type, library: str, arity: int) -> ir.Function:
-    """The function that calls the library unless its first argument is 0, and its variants."""
+    """A function of `y` and the arguments that is `y` if the first of them is 0, with variants.
+
+    It returns `y`, so that a loop need not save it across the call.
+    """
     name = f"graphjit.{library}.{FORMATS[kind].name}"
     if name in module.globals:
         return module.globals[name]
     symbol = library + ("f" if kind == FLOAT32 else "")
-    callee = module.globals.get(symbol) or _declare(module, symbol, kind, arity)
+    callee = module.globals.get(symbol) or _declare(module, symbol, kind, arity - 1)
     scalar = _define(module, name, kind, arity)
+    y, *arguments = scalar.args
     builder = ir.IRBuilder(scalar.append_basic_block())
-    zero = ir.Constant(kind, 0.0)
-    with builder.if_then(builder.fcmp_ordered("!=", scalar.args[0], zero), likely=False):
-        builder.ret(builder.call(callee, scalar.args))
-    builder.ret(zero)
+    needed = builder.fcmp_ordered("!=", arguments[0], ir.Constant(kind, 0.0))
+    with builder.if_then(needed, likely=False):
+        builder.ret(builder.call(callee, arguments))
+    builder.ret(y)
     variants = {}
-    lanes = WIDEST // FORMATS[kind].bits.width
+    lanes = WIDEST // FORMATS[kind].width
     while lanes > 1:
         variants[lanes] = _variant(scalar, kind, lanes)
         lanes //= 2
@@ -56,18 +62,18 @@ def _variant(scalar: ir.Function, kind: ir.Type, lanes: int) -> ir.Function:
     """`scalar` on vectors: lane by lane if any first argument is not 0."""
     vector = ir.VectorType(kind, lanes)
     function = _define(scalar.module, f"{scalar.name}.{lanes}", vector, len(scalar.args))
+    y, first, *_ = function.args
     builder = ir.IRBuilder(function.append_basic_block())
-    zeros = ir.Constant(vector, [0.0] * lanes)
-    mask = builder.fcmp_ordered("!=", function.args[0], zeros)
+    mask = builder.fcmp_ordered("!=", first, ir.Constant(vector, [0.0] * lanes))
     bits = builder.bitcast(mask, ir.IntType(lanes))
     with builder.if_then(builder.icmp_unsigned("!=", bits, bits.type(0)), likely=False):
-        result = zeros
+        result = y
         for lane in range(lanes):
             index = INT32(lane)
             values = [builder.extract_element(argument, index) for argument in function.args]
             result = builder.insert_element(result, builder.call(scalar, values), index)
         builder.ret(result)
-    builder.ret(zeros)
+    builder.ret(y)
     return function
 
 

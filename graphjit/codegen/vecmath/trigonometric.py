@@ -58,7 +58,7 @@ def circular(x: Scalar, quarter: int) -> Scalar:
     cosine = 1.0 - (square * 0.5 - tail)
     quadrant = quadrant + quarter
     y = (quadrant & 1).differs(0).where(cosine, sine)
-    sign = (quadrant & 2) << (x.format.bits.width - 2)
+    sign = (quadrant & 2) << (x.format.width - 2)
     return (y.bits() ^ sign).as_float()
 
 
