@@ -16,6 +16,8 @@ from .program import REDUCE, Axes, Program, Reduction, Slot, Split, Store, Value
 TILE = 512
 #: A shorter innermost extent is no good for vectors if there is a longer one.
 SHORT = 16
+#: Above this extent a vector loop sums in blocks: each of its lanes would add up too many numbers.
+LONG = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class Nest:
     """Loops for `program`.
 
     `order` lists the axes of loops from the outside, `vector` is the axis of all innermost loops
-    (None in a program of single elements). The first `parallel` axes of `order` belong to
-    begin..end, and the vector axis as well if `elementwise`.
+    (None in a program of single elements), `long` if its sums need care. The first `parallel` axes
+    of `order` belong to begin..end, and the vector axis as well if `elementwise`.
     """
 
     program: Program
@@ -32,13 +34,14 @@ class Nest:
     vector: int | None
     parallel: int
     elementwise: bool
+    long: bool
 
 
 def arrange(program: Program) -> Nest:
     """The loops for `program`, whose axes are in the order of merging."""
     vector = vector_axis(program)
     if vector is None:
-        return Nest(program, (), None, 0, False)
+        return Nest(program, (), None, 0, False, False)
     level = levels(program)
     order = [axis for axis in range(len(program.extents)) if axis != vector]
     kept = not level[vector]
@@ -49,7 +52,8 @@ def arrange(program: Program) -> Nest:
         program = with_split(program, vector, TILE)
     program = _single_axis_reductions(program, [vector, *reversed(order)])
     parallel = sum(not level[axis] for axis in order)
-    return Nest(program, tuple(order), vector, parallel, kept and not tiled)
+    long = program.extents[vector] > LONG and program.split_of(vector) is None
+    return Nest(program, tuple(order), vector, parallel, kept and not tiled, long)
 
 
 def needs_tiles(program: Program, vector: int) -> bool:

@@ -125,7 +125,7 @@ class Loop:
     """`body` for each index of `axis`.
 
     `accumulators` start at their identities before it. A `vector` loop is innermost, and its
-    iterations may run in any order or at once.
+    iterations may run in any order or at once. If it is `long`, sums are put aside now and then.
     """
 
     axis: int
@@ -133,6 +133,7 @@ class Loop:
     accumulators: tuple[Accumulator, ...] = ()
     vector: bool = False
     parallel: bool = False
+    long: bool = False
 
 
 Statement = Let | Load | Store | Get | Put | Update | Loop

@@ -215,7 +215,7 @@ class Printer:
             self._parallel_loop(loop)
         elif loop.axis in self.clipped:
             self._range(loop, f"l{loop.axis}, h{loop.axis}")
-        elif loop.vector and any(_needs_blocks(a) for a in loop.accumulators):
+        elif loop.long:
             self._blocked_loop(loop)
         else:
             self._range(loop, f"n{loop.axis}")
@@ -267,7 +267,7 @@ class Printer:
     def _blocked_loop(self, loop: Loop) -> None:
         """A long sum as the sum of the sums of blocks."""
         axis = loop.axis
-        blocked = [a for a in loop.accumulators if _needs_blocks(a)]
+        blocked = [a for a in loop.accumulators if a.combine == "add" and a.dtype.category == 2]
 
         def block() -> None:
             self._line(f"e{axis} = min(b{axis} + {BLOCK}, n{axis})")
@@ -282,10 +282,6 @@ class Printer:
 
         self._line(f"for b{axis} in range(0, n{axis}, {BLOCK}):")
         self._indented(block)
-
-
-def _needs_blocks(accumulator: Accumulator) -> bool:
-    return accumulator.combine == "add" and accumulator.dtype.category == 2
 
 
 def _literal(text: str, dtype: DType) -> str:

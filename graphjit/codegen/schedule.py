@@ -77,6 +77,10 @@ def _not_before(last: Place, place: Place) -> Place:
     return (last[0] + 1, *place[1:])
 
 
+def _loses_digits(accumulator: Accumulator) -> bool:
+    return accumulator.combine == "add" and accumulator.dtype.category == 2
+
+
 class _Scheduler:
     """What all contexts share: the nest and the local arrays made so far."""
 
@@ -350,7 +354,8 @@ class _Context:
         nest = self.shared.nest
         assert nest.vector is not None
         accumulators = tuple(self._accumulator(number) for number in reduced)
-        return Loop(nest.vector, tuple(body), accumulators, True, nest.elementwise)
+        long = nest.long and any(_loses_digits(accumulator) for accumulator in accumulators)
+        return Loop(nest.vector, tuple(body), accumulators, True, nest.elementwise, long)
 
     def _accumulator(self, number: int) -> Accumulator:
         value = self.values[number]
