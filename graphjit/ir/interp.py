@@ -22,7 +22,8 @@ def interpret(graph: Graph, arrays: Sequence[Any], xp: Any = np) -> tuple[Arrays
 
     Returns the outputs, and the values that take the place of the updated inputs, in the order of
     `graph.updates`. No operand is written. ValueError where an array does not fit its input;
-    CheckFailed where one of the graph's checks is false; VerifyError where an op computes something else than its `infer` says.
+    CheckFailed where one of the graph's checks is false; VerifyError where an op computes something
+    else than its `infer` says.
     """
     known: dict[Value, Any] = dict(graph.consts)
     for value, array in zip(graph.inputs, arrays, strict=True):

@@ -67,8 +67,9 @@ class _Function:
             return tuple(map(self.value, parts)), (), ()
         pairs = zip(parts[1].keys, parts[1].values, strict=True)
         updates = [(ast.literal_eval(k), self.value(v)) for k, v in pairs if k is not None]
-        outputs, checks = (self.elements(part) for part in (parts[0], *parts[2:], ast.Tuple([]))[:2])
-        return outputs, tuple((self.inputs[name], value) for name, value in updates), checks
+        checks = self.elements(parts[2]) if len(parts) > 2 else ()
+        pairs_of_values = tuple((self.inputs[name], value) for name, value in updates)
+        return self.elements(parts[0]), pairs_of_values, checks
 
     def elements(self, tree: ast.expr) -> Values:
         return tuple(map(self.value, tree.elts if isinstance(tree, ast.Tuple) else [tree]))

@@ -42,30 +42,45 @@ def promote(
     """`operands` as values of the dtypes that `op.infer` demands."""
     fixed = {"none": len(operands), "where": 1}.get(op.promotion, 0)
     target = _common_dtype(op, operands[fixed:])
+    devices = [operand.spec.device for operand in operands if isinstance(operand, Value)]
+    device = devices[0] if devices else "cpu"
     return [
-        as_value(builder, operand, None if i < fixed else target, loc)
+        as_value(builder, operand, None if i < fixed else target, loc, device)
         for i, operand in enumerate(operands)
     ]
 
 
 def as_value(
-    builder: Builder, operand: Operand, dtype: DType | None, loc: Location | None = None
+    builder: Builder,
+    operand: Operand,
+    dtype: DType | None,
+    loc: Location | None = None,
+    device: str = "cpu",
 ) -> Value:
-    """`operand` with dtype `dtype`, or its own where that is None."""
+    """`operand` with dtype `dtype`, or its own where that is None; a number goes to `device`."""
     if not isinstance(operand, Value):
-        dtype = dtype or dtypes.of_number(operand)
-        return constant(builder, operand, dtype, loc)
+        return constant(builder, operand, dtype or dtypes.of_number(operand), loc, device)
     if dtype is None or operand.dtype is dtype:
         return operand
     return builder.add(OPS["cast"], (operand,), {"dtype": dtype}, loc)[0]
 
 
 def constant(
-    builder: Builder, number: Any, dtype: DType, loc: Location | None = None
+    builder: Builder,
+    number: Any,
+    dtype: DType,
+    loc: Location | None = None,
+    device: str = "cpu",
 ) -> Value:
     """A 0-d constant; the number is kept as Python has it after rounding to `dtype`."""
     rounded = dtype.numpy.type(number).item()
-    return builder.add(OPS["constant"], (), {"value": rounded, "dtype": dtype}, loc)[0]
+    attrs = {"value": rounded, "dtype": dtype, **on_device(device)}
+    return builder.add(OPS["constant"], (), attrs, loc)[0]
+
+
+def on_device(device: str) -> dict[str, str]:
+    """The attribute that puts a new tensor on `device`; none for the CPU, which is the default."""
+    return {} if device == "cpu" else {"device": device}
 
 
 def _common_dtype(op: Op, operands: Sequence[Operand]) -> DType | None:

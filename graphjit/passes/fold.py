@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import Location
-from ..ir.graph import Builder, Graph, Node, Shape, Value, keep, rebuild
+from ..ir.graph import Builder, Graph, Node, Shape, Spec, Value, keep, rebuild
 from ..ops import OPS, Op
-from .building import constant
+from .building import constant, on_device
 
 #: Larger operands are not computed while compiling.
 LARGEST = 4096
@@ -29,7 +29,7 @@ def fold(graph: Graph) -> Graph:
         result = folded(node.op, inputs, known, node.kwargs)
         if result is None:
             return keep(node, inputs, build)
-        return (filled(build, result, node.output.shape, node.loc),)
+        return (filled(build, result, node.output.spec, node.loc),)
 
     return rebuild(graph, visit)
 
@@ -42,21 +42,19 @@ def uniform(build: Builder, value: Value) -> Any | None:
     return node.attr("value")
 
 
-def filled(build: Builder, array: Any, shape: Shape, loc: Location | None) -> Value:
-    """`shape` filled with the one number in `array`."""
-    from ..dtypes import from_numpy
-
-    dtype = from_numpy(array.dtype)
-    if not shape:
-        return constant(build, array.item(), dtype, loc)
-    attrs = {"shape": shape, "value": array.item(), "dtype": dtype}
-    return build.add(OPS["full"], (), attrs, loc)[0]
+def filled(build: Builder, number: Any, spec: Spec, loc: Location | None) -> Value:
+    """A value of type `spec` whose elements are all `number`."""
+    if not spec.shape:
+        return constant(build, number, spec.dtype, loc, spec.device)
+    rounded = spec.dtype.numpy.type(number).item()
+    attrs = {"shape": spec.shape, "value": rounded, "dtype": spec.dtype}
+    return build.add(OPS["full"], (), {**attrs, **on_device(spec.device)}, loc)[0]
 
 
 def folded(
     op: Op, inputs: Sequence[Value], known: Sequence[Any | None], attrs: dict[str, Any]
 ) -> Any | None:
-    """The number that `op` gives everywhere, as a 0-d array; None where it gives no such thing."""
+    """The number that `op` gives everywhere; None where it gives no such thing."""
     if not inputs or any(number is None for number in known):
         return None
     if op.kind not in ("pointwise", "reduce", "view") or op.host_only or op.n_outputs != 1:
@@ -70,7 +68,8 @@ def folded(
         return None
     with np.errstate(all="ignore"):
         result = np.asarray(op.eval(np, *arrays, **attrs))
-    return _only_element(result)
+    first = _only_element(result)
+    return None if first is None else first.item()
 
 
 def _array(value: Value, number: Any, shape: Shape) -> Any:

@@ -53,6 +53,7 @@ def _graph_of_kernels(partition: Partition) -> Graph:
         tuple(known[value] for value in graph.outputs),
         tuple((old, known[new]) for old, new in graph.updates),
         graph.consts,
+        tuple(known[value] for value in graph.checks),
     )
 
 
@@ -75,19 +76,26 @@ def _kernels(partition: Partition) -> dict[int, _Kernel]:
 
 
 def _kernel(partition: Partition, outputs: list[Value], inlined: Collection[Node]) -> _Kernel:
-    """The kernel that computes `outputs`, with those of the `inlined` nodes that it needs."""
-    inside: set[Node] = set()
-    stack = [partition.maker[value] for value in outputs]
-    while stack:
-        node = stack.pop()
-        if node not in inside:
-            inside.add(node)
-            makers = (partition.maker.get(value) for value in node.inputs)
-            stack += [maker for maker in makers if maker is not None and maker in inlined]
-    nodes = sorted(inside, key=partition.position.__getitem__)
-    made = {node.output for node in nodes}
-    inputs = dict.fromkeys(v for node in nodes for v in node.inputs if v not in made)
-    return _Kernel(nodes, list(inputs), outputs)
+    """The kernel that computes `outputs`, with those of the `inlined` nodes that it needs.
+
+    The order of nodes follows from the formulas alone, so that equal kernels look equal wherever
+    their nodes stood in the graph.
+    """
+    nodes: dict[Node, None] = {}
+    inputs: dict[Value, None] = {}
+
+    def visit(value: Value) -> None:
+        maker = partition.maker.get(value)
+        if maker is None or maker not in inlined:
+            inputs[value] = None
+        elif maker not in nodes:
+            for operand in maker.inputs:
+                visit(operand)
+            nodes[maker] = None
+
+    for value in outputs:
+        visit(value)
+    return _Kernel(list(nodes), list(inputs), outputs)
 
 
 def _copy(node: Node, known: dict[Value, Value], build: Builder) -> None:

@@ -17,13 +17,21 @@ from dataclasses import dataclass
 from ..ir.graph import Graph, Node, Value
 from ..ops import Op
 from . import products
-from .sweep import Rule, Site, sweep
+from .fold import filled
+from .sweep import Rules, Site, sweep
 from .views import aligned_shape, without_ones
 
 
 def layout(graph: Graph) -> Graph:
     """The same graph with views moved."""
-    return sweep(graph, RULES)
+    graph = sweep(graph, merged(products.RULES, OWN_RULES))
+    return sweep(graph, merged(products.SMALL_RULES, products.RULES, OWN_RULES))
+
+
+def merged(*tables: Rules) -> Rules:
+    """The rules of all tables for each op, in the order of the tables."""
+    names = [name for table in tables for name in table]
+    return {name: tuple(r for table in tables for r in table.get(name, ())) for name in names}
 
 
 def _pointwise(node: Node | None) -> Node | None:
@@ -149,15 +157,11 @@ def _fill(site: Site, pieces: list[Value], start: int, stop: int, dim: int) -> N
     if stop > start:
         whole = site.node.output
         shape = (*whole.shape[:dim], stop - start, *whole.shape[dim + 1 :])
-        pieces.append(site.make("full", shape=shape, value=0.0, dtype=whole.dtype))
+        pieces.append(filled(site.build, 0, whole.spec.with_shape(shape), site.node.loc))
 
 
-_OWN_RULES: dict[str, tuple[Rule, ...]] = {
+OWN_RULES: Rules = {
     "slice_": (_slice_of_pointwise,),
     "reshape": (_added_ones_of_pointwise,),
     "add": (_sum_of_parts,),
-}
-RULES: dict[str, tuple[Rule, ...]] = {
-    name: (*_OWN_RULES.get(name, ()), *products.RULES.get(name, ()))
-    for name in {**_OWN_RULES, **products.RULES}
 }

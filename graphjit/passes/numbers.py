@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import VerifyError
+from ..errors import CheckFailed, VerifyError
 from ..ir.graph import Graph, Value
 from ..ir.interp import interpret
 
@@ -38,7 +38,7 @@ def results_of(graph: Graph, seed: int = 0) -> list[Any] | None:
         for largest_integer in (2, 1):
             try:
                 outputs, updates = interpret(graph, random_inputs(graph, seed, largest_integer))
-            except (IndexError, ValueError, ArithmeticError):
+            except (CheckFailed, IndexError, ValueError, ArithmeticError):
                 continue
             return [*outputs, *updates]
     return None

@@ -15,7 +15,7 @@ from ..ir.graph import Graph, Node, Value, producers
 from .clusters import Clusters
 from .domains import common_domain, fusable, is_reduction
 
-MAX_BUFFERS = 24
+MAX_BUFFERS = 32
 MAX_NODES = 256
 #: So many operations on single numbers are rather repeated than given a kernel of their own.
 MAX_REPEATED = 4

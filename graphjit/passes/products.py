@@ -195,8 +195,10 @@ def _joined_sums(site: Site, sums: list[Node]) -> Value:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "matmul": (_merge_rows, _with_vector, _short),
+    "matmul": (_merge_rows,),
     "sum": (_sum_over_batch,),
     "permute": (_transposed,),
     "add": (_sum_of_terms,),
 }
+#: To be applied when the products are final: what these rules make is no product any more.
+SMALL_RULES: dict[str, tuple[Rule, ...]] = {"matmul": (_with_vector, _short)}

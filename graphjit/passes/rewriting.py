@@ -61,7 +61,7 @@ class Rewriter:
         known = [self.number(value) for value in draft.inputs]
         number = folded(draft.op, draft.inputs, known, draft.attrs)
         if number is not None:
-            return filled(self.builder, number, draft.shape, self.loc)
+            return filled(self.builder, number, draft.spec, self.loc)
         for rule in (*self.rules.get(draft.op.name, ()), *self.general):
             value = rule(self, draft)
             if value is not None:
@@ -81,7 +81,7 @@ class Rewriter:
 
     def constant(self, number: Any, like: Value) -> Value:
         """A 0-d constant of the dtype of `like`."""
-        return constant(self.builder, number, like.dtype, self.loc)
+        return constant(self.builder, number, like.dtype, self.loc, like.spec.device)
 
     def fit(self, value: Value, shape: Shape) -> Value:
         """`value` broadcast to `shape`."""

@@ -19,7 +19,7 @@ from .fold import uniform
 class Context:
     """What one sweep knows of the old graph, and of what became of it."""
 
-    def __init__(self, graph: Graph, rules: Mapping[str, Sequence[Rule]]) -> None:
+    def __init__(self, graph: Graph, rules: Rules) -> None:
         self.rules = rules
         self.users = users(graph)
         self.maker = producers(graph.nodes)
@@ -79,6 +79,7 @@ class Site:
 
 
 Rule = Callable[[Site], Value | None]
+Rules = Mapping[str, Sequence[Rule]]
 
 
 def swapped(ndim: int) -> tuple[int, ...]:
@@ -86,7 +87,7 @@ def swapped(ndim: int) -> tuple[int, ...]:
     return (*range(ndim - 2), ndim - 1, ndim - 2)
 
 
-def sweep(graph: Graph, rules: Mapping[str, Sequence[Rule]]) -> Graph:
+def sweep(graph: Graph, rules: Rules) -> Graph:
     """Apply `rules` (op name -> rules in order) until none applies."""
     while True:
         context = Context(graph, rules)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ..ir.graph import Shape, Value
 from ..ops.core import broadcast_shapes
+from .fold import filled
 from .rewriting import Draft, Rewriter, Rule
 
 
@@ -208,7 +209,15 @@ def _sink_through_reduction(make: Rewriter, draft: Draft) -> Value | None:
     return make("reshape", reduced, shape=draft.shape)
 
 
+def _full(make: Rewriter, draft: Draft) -> Value | None:
+    """A single number is a constant."""
+    if draft.shape:
+        return None
+    return filled(make.builder, draft.attrs["value"], draft.spec, make.loc)
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
+    "full": (_full,),
     "reshape": (_reshape,),
     "permute": (_permute,),
     "expand": (_expand,),
