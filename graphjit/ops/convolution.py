@@ -95,7 +95,7 @@ def pad_image(xp: Any, x: Any, padding: Pair, value: float = 0) -> Any:
 
 
 def windows(
-    xp: Any, x: Any, kernel: Pair, out: Pair, stride: Pair, dilation: Pair
+    xp: Any, x: Any, kernel: Shape, out: Shape, stride: Pair, dilation: Pair
 ) -> Any:
     """A view (batch, channels, kernel rows, kernel columns, out rows, out columns) of `x`."""
     n, c, h, w = x.strides
@@ -107,7 +107,7 @@ def windows(
 
 
 def window_places(
-    kernel: Pair, out: Pair, stride: Pair, dilation: Pair
+    kernel: Shape, out: Shape, stride: Pair, dilation: Pair
 ) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
     """For each place in the kernel, the index of the elements that meet it."""
     for i in range(kernel[0]):
@@ -120,11 +120,11 @@ def window_places(
             )
 
 
-def _is_plain(kernel: Pair, stride: Pair, padding: Pair) -> bool:
+def _is_plain(kernel: Shape, stride: Pair, padding: Pair) -> bool:
     return kernel == (1, 1) and stride == (1, 1) and padding == (0, 0)
 
 
-def _columns(xp: Any, x: Any, kernel: Pair, out: Pair, attrs: dict[str, Any]) -> Iterator[Any]:
+def _columns(xp: Any, x: Any, kernel: Shape, out: Shape, attrs: dict[str, Any]) -> Iterator[Any]:
     """For each sample, its windows as a matrix (channels x kernel, out positions) for each group.
 
     One buffer is written again and again.

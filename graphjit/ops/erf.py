@@ -12,5 +12,5 @@ def erf_array(xp: Any, x: Any) -> Any:
     if xp is np:
         from scipy.special import erf
     else:
-        from cupyx.scipy.special import erf
+        from cupyx.scipy.special import erf  # type: ignore[import-not-found]
     return np.asarray(erf(x)) if xp is np else erf(x)

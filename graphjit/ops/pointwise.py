@@ -7,6 +7,7 @@ An operand may be a Python number. Vjps leave the sum over broadcast dimensions 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..dtypes import DType
 from ..ir.graph import Spec
 from . import scalar as s
 from .core import Op, as_array, dtype_of, pointwise, type_name
-from .sampling import Samples, binary, bools, both, floats, ints, rows, unary
+from .sampling import Samples, binary, bools, both, calls, floats, ints, rows, unary
 
 _Number = (int, float)
 
@@ -343,9 +344,9 @@ def _bits(value: Any, dtype: Any, integer: Any) -> Any:
 def _choices() -> Samples:
     shapes = [((3, 4),) * 3, ((3, 1), (4,), ()), ((), (), ()), ((0, 3), (3,), (1,)),
               ((80, 80), (80, 80), (80, 80))]  # fmt: skip
-    calls = [((bools(*c), x, y), {}) for c, x, y in shapes]
-    numbers = [((bools(m, m), (m, m), 0), {}) for m in (3, 80)]
-    return rows("numpy.where", *calls, *numbers, ((bools(80, 80), 0.0, (80, 80)), {}))
+    operands: list[Sequence[Any]] = [(bools(*c), x, y) for c, x, y in shapes]
+    operands += [(bools(m, m), (m, m), 0) for m in (3, 80)]
+    return rows("numpy.where", *calls(*operands, (bools(80, 80), 0.0, (80, 80))))
 
 
 where = pointwise(
@@ -368,9 +369,9 @@ def _conversions() -> Samples:
         return np.array(x, dtype.numpy)
 
     targets = (dtypes.float64, dtypes.float16, dtypes.int32, dtypes.bool_)
-    calls = [((x,), {"dtype": d}) for d in targets for x in (floats(3, 4), ints(2), bools(2))]
+    operands = [(x,) for x in (floats(3, 4), ints(2), bools(2))]
     return both(
-        rows(reference, *calls, grad=False),
+        *(rows(reference, *calls(*operands, dtype=target), grad=False) for target in targets),
         rows(reference, ((floats(3, layout="S"),), {"dtype": dtypes.float64})),
     )
 

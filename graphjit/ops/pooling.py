@@ -181,7 +181,7 @@ def _poolings(**more: Sequence[Any]) -> list[tuple[Shape, dict[str, Any]]]:
         ((3, 7, 8), (3, 3), (1, 1), (1, 0), False), ((0, 1, 4, 4), (2, 2), (2, 2), (0, 0), False),
         ((1, 2, 5, 5), (2, 2), (2, 2), (0, 0), True), ((1, 1, 6, 5), (2, 2), (3, 2), (0, 0), False),
     )  # fmt: skip
-    found = []
+    found: list[tuple[Shape, dict[str, Any]]] = []
     for shape, kernel, stride, padding, ceil_mode in places:
         for values in itertools.product(*more.values()):
             attrs = {"kernel": kernel, "stride": stride, "padding": padding,

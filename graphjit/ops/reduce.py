@@ -58,7 +58,7 @@ def sum_array(xp: Any, x: Any, dims: Dims, keepdims: bool) -> Any:
         return xp.asarray(xp.sum(x, axis=dims, keepdims=keepdims, dtype="f4")).astype("f2")
     dtype = np.int64 if x.dtype.kind in "biu" else None
     if xp is np:
-        return as_array(np, np.add.reduce(x, dims, dtype, None, keepdims))
+        return as_array(np, np.add.reduce(x, dims, dtype=dtype, keepdims=keepdims))  # type: ignore[call-overload]
     return xp.sum(x, axis=dims, keepdims=keepdims, dtype=dtype)
 
 
@@ -269,7 +269,7 @@ def _squeezed_samples(primitive: Op) -> Samples:
     return samples
 
 
-def _squeezed_reference(reference: Callable[..., Any], x: Any, dims: Dims) -> Any:
+def _squeezed_reference(reference: Any, x: Any, dims: Dims) -> Any:
     return reference(x, dims=dims).reshape(squeezed_shape(x.shape, dims))
 
 

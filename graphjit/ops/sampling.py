@@ -132,7 +132,7 @@ def binary(
 ) -> Samples:  # fmt: skip
     """Rows for an op of two operands that broadcast; `second` is the range of the second."""
     ranges = ((low, high), second or (low, high))
-    operands = [
+    operands: list[tuple[Any, ...]] = [
         tuple(Operand(s, *r, kind) for s, r in zip(shapes, ranges, strict=True))
         for kind in kinds
         for shapes in (PAIRS if kind == "f" else PAIRS[:3])
