@@ -408,6 +408,16 @@ def test_results_have_the_type_of_the_arguments(instr: str, dtype: str) -> None:
     assert signature.return_type == (types.boolean if instr in scalar.BOOLEAN else kind)
 
 
+def test_several_library_calls_in_one_kernel() -> None:
+    """The second function with a rare library call used to fail to compile."""
+    x = np.array([1.0, 1e6, -3e20, 0.0])
+    y = np.array([0.3, 1e-20, 7.0, 1.0])
+    results = run_all(["sin", "cos", "mod", "tan"], "float64", x, y)
+    for instr, reference in {"sin": np.sin, "cos": np.cos, "tan": np.tan}.items():
+        np.testing.assert_allclose(results[instr], reference(x), rtol=1e-15)
+    np.testing.assert_array_equal(results["mod"], floor_mod(x, y))
+
+
 @pytest.mark.parametrize("instr", ["exp", "log", "erf", "sin", "pow", "mod", "atan2", "floordiv"])
 def test_loops_vectorise(instr: str) -> None:
     """The compiled loop works on vectors, also where a library call is possible."""

@@ -103,9 +103,10 @@ def _keep(module: ir.Module, functions: list[ir.Function]) -> None:
     """List `functions` in `llvm.compiler.used`: until loops are vectorised nothing calls them."""
     byte = ir.IntType(8).as_pointer()
     name = "llvm.compiler.used"
-    before = list(module.globals[name].initializer.constant) if name in module.globals else []
+    table = module.globals.get(name) or ir.GlobalVariable(module, ir.ArrayType(byte, 0), name)
+    before = list(table.initializer.constant) if table.initializer else []
     entries = before + [function.bitcast(byte) for function in functions]
-    module.globals.pop(name, None)
-    table = ir.GlobalVariable(module, ir.ArrayType(byte, len(entries)), name)
+    table.value_type = ir.ArrayType(byte, len(entries))
+    table.type = table.value_type.as_pointer()
     table.linkage, table.section = "appending", "llvm.metadata"
-    table.initializer = ir.Constant(table.type.pointee, entries)
+    table.initializer = ir.Constant(table.value_type, entries)
