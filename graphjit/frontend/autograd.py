@@ -229,7 +229,7 @@ class Function:
             return results
         outputs = _sequence(results)
         edges = tuple(_edge(a) for a in args)
-        node = _function_node(cls)(edges, (), (), {}, None, len(outputs))
+        node = _function_node(cls)(edges, (), (), (), {}, None, len(outputs))
         node.context = context
         node.function = cls
         node.outputs = [(out._array.shape, out._array.dtype) for out in outputs]

@@ -16,6 +16,7 @@ from ..errors import locate
 from ..ir.graph import Spec
 from ..ops.core import OPS, Op
 from .mode import MODE
+from .quiet import QUIET, restore, silence
 from .tape import node_type
 
 if TYPE_CHECKING:
@@ -36,11 +37,14 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     if op.promotion != "none":
         inputs = _promote(op, inputs)
     tensor = _tensor_type()
-    arrays = [x._array if isinstance(x, tensor) else x for x in inputs]
+    arrays = [x._array if isinstance(x, tensor) else _untyped(op, x) for x in inputs]
+    token = silence(QUIET)
     try:
         result = op.eval(np, *arrays, **attrs)
     except Exception as error:  # noqa: BLE001  (NumPy's error, whatever it is, becomes PyTorch's)
-        raise _explain(op, inputs, attrs, error) from None
+        raise explain(op, inputs, attrs, error) from None
+    finally:
+        restore(token)
     if op.n_outputs == 1:
         outputs = (tensor._of(result if type(result) is np.ndarray else np.asarray(result)),)
     else:
@@ -48,11 +52,21 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     if op.kind == "view":
         _mark_views(op, inputs[0], outputs, attrs)
     if MODE.grad and (op.vjps or op.joint_vjp is not None):
-        _attach(op, inputs, outputs, attrs)
+        attach(op, inputs, outputs, attrs)
     recorder = MODE.recorder
     if recorder is not None:
         recorder.record(op, inputs, outputs, attrs)
     return outputs[0] if op.n_outputs == 1 else outputs
+
+
+def _untyped(op: Op, x: Any) -> Any:
+    """A floating-point number as Python has it, which NumPy then takes in the array's dtype.
+
+    Ops tell numbers from arrays by that, and `x ** 2` becomes a product.
+    """
+    if op.promotion in ("same", "float", "compare") and isinstance(x, np.floating):
+        return x.item()
+    return x
 
 
 def _tensor_type() -> Any:
@@ -74,7 +88,7 @@ def _mark_views(op: Op, base: Tensor, outputs: tuple[Tensor, ...], attrs: dict[s
         out._mark_view(base, OPS["slice_"], where)
 
 
-def _attach(
+def attach(
     op: Op, inputs: Sequence[Any], outputs: tuple[Tensor, ...], attrs: dict[str, Any]
 ) -> None:
     """Put a node on the tape if a differentiable input requires grad."""
@@ -90,13 +104,13 @@ def _attach(
     if not floating:
         return
     cls = node_type(op)
-    saved, versions = _save(cls.kinds, inputs, outputs)
+    saved, versions = _save(op, cls.kinds, inputs, outputs)
     shapes = None
     if op.kind == "pointwise":
         shape = outputs[0]._array.shape
         if any(x.shape != shape for x in inputs if isinstance(x, tensor)):
             shapes = tuple(x.shape if isinstance(x, tensor) else () for x in inputs)
-    node = cls(edges, saved, versions, attrs, shapes, len(outputs))
+    node = cls(edges, saved, versions, None, attrs, shapes, len(outputs))
     for number, out in enumerate(outputs):
         if out._array.dtype.kind in "fc":
             out._requires_grad = True
@@ -105,7 +119,7 @@ def _attach(
 
 
 def _save(
-    kinds: tuple[tuple[str, int], ...], inputs: Sequence[Any], outputs: Sequence[Tensor]
+    op: Op, kinds: tuple[tuple[str, int], ...], inputs: Sequence[Any], outputs: Sequence[Tensor]
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What the vjps will get, and the version of every array among it.
 
@@ -129,7 +143,8 @@ def _save(
         x = inputs[position]
         if kind == "in":
             if not isinstance(x, tensor):
-                x = tensor._of(np.asarray(x))
+                saved.append(_untyped(op, x))
+                continue
             saved.append(x)
             versions.append((x._array, x._version, x._version[0]))
         elif kind == "shape":
@@ -139,7 +154,7 @@ def _save(
     return tuple(saved), tuple(versions)
 
 
-def _explain(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], error: Exception) -> Exception:
+def explain(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], error: Exception) -> Exception:
     """The error that PyTorch would raise: `infer`'s if it has one, else the one that came."""
     try:
         op.infer(*(spec_of(x) for x in inputs), **attrs)
