@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OPTIONAL = {"cupy"}
+OPTIONAL = {"cupy", "cupyx"}
 
 
 def imported_packages(file):
