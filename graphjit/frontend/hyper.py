@@ -157,3 +157,9 @@ def effect(action: Callable[[], None]) -> None:
         MODE.recorder = recorder
     if recorder is not None:
         recorder.effect(action)
+
+
+def refuse(reason: str) -> None:
+    """While recording: the call cannot be replayed."""
+    if MODE.recorder is not None:
+        MODE.recorder.refuse(reason)

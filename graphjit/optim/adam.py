@@ -59,17 +59,17 @@ class Adam(Elementwise):
         self, flags: tuple[bool, ...], hypers: tuple[Any, ...], step: Any, fresh: bool
     ) -> tuple[Any, ...]:
         lr, beta1, beta2, eps, weight_decay = hypers
-        step_size = lr / (1 - beta1**step)
         correction = (1 - beta2**step) ** 0.5
+        step_size = lr / (1 - beta1**step) * correction
         decay = 1 - lr * weight_decay if flags[2] else weight_decay
-        return step_size, correction, 1 - beta1, beta2, 1 - beta2, eps, decay
+        return step_size, eps * correction, 1 - beta1, beta2, 1 - beta2, decay
 
     @staticmethod
     def update(
         F: Any, flags: tuple[bool, ...], numbers: tuple[Any, ...], p: Any, g: Any, *kept: Any
     ) -> None:
         maximize, decays, decoupled, amsgrad = flags
-        step_size, correction, gain1, beta2, gain2, eps, decay = numbers
+        step_size, eps, gain1, beta2, gain2, decay = numbers
         mean, square = kept[:2]
         if maximize:
             g = -g
@@ -84,7 +84,7 @@ class Adam(Elementwise):
         if amsgrad:
             largest = kept[2]
             put(largest, F.maximum(largest, square))
-        p -= step_size * (mean / (F.sqrt(largest) / correction + eps))
+        p -= step_size * mean / (F.sqrt(largest) + eps)
 
 
 def check_betas(betas: tuple[float, float]) -> None:

@@ -31,8 +31,8 @@ from ..nn.modules.naming import typename
 from ..ops.core import ARRAYS
 from .groups import ParamGroup, State
 
-#: elements per block: an Adam update touches seven arrays, which then fit the L2 cache
-BLOCK = 16384
+#: elements per block: the arrays of an Adam update then fit the L2 cache
+BLOCK = 32768
 
 required = object()
 
@@ -341,13 +341,36 @@ def _merged(old: ParamGroup, loaded: dict[str, Any]) -> ParamGroup:
 
 
 @dataclass(slots=True)
+class Entry:
+    """A parameter with what is kept for it, as arrays.
+
+    `step` is None where steps are not counted; `fresh` until the first update.
+    """
+
+    parameter: Tensor
+    array: np.ndarray
+    dtype: np.dtype
+    step: Tensor | None
+    kept: tuple[Tensor, ...]
+    arrays: tuple[np.ndarray, ...]
+    large: bool
+    fresh: bool
+
+
+@dataclass(slots=True)
 class Plan:
-    """What a group's entries say, as of a version of the group. `numbers` are of the last update."""
+    """What a group's entries say, as of a version of the group.
+
+    `entries` hold while `VERSIONS.structure` is `structure`. `numbers` are those of the last
+    update, which was one of (step, fresh, dtype) = `key`.
+    """
 
     version: int
     flags: tuple[bool, ...]
     names: tuple[str, ...]
     hypers: tuple[Any, ...]
+    structure: int = -1
+    entries: Sequence[Entry] = ()
     key: Any = None
     numbers: tuple[Any, ...] = ()
 
@@ -441,44 +464,56 @@ class Elementwise(Optimizer):
             plan = self._plan(group)
             tensor_valued = any(isinstance(v, Tensor) for v in dict.values(group))
             group.plan = None if tensor_valued else plan
-        stateless = not (plan.names or self.counts_steps)
-        update, flags = self.update, plan.flags
-        for parameter in dict.__getitem__(group, "params"):
+        if plan.structure != VERSIONS.structure:
+            self._fill_in(plan, dict.__getitem__(group, "params"))
+        update, flags, stateful = self.update, plan.flags, self.counts_steps or plan.names
+        for entry in plan.entries:
+            parameter = entry.parameter
             grad = parameter._grad
             if grad is None:
                 continue
-            array = parameter._array
-            if stateless:
-                key = array.dtype
-                if plan.key is not key:
-                    self._set_numbers(plan, key, None, False, array.dtype)
-                arrays: tuple[Any, ...] = (array, grad._array)
+            if parameter._array is not entry.array:
+                entry = self._entry(parameter, plan)
+            if stateful:
+                self._advance(entry, plan)
+            elif plan.key is not entry.dtype:
+                self._set_numbers(plan, entry.dtype, None, False, entry.dtype)
+            if entry.large:
+                _in_blocks(update, flags, plan.numbers, (entry.array, grad._array, *entry.arrays))
             else:
-                arrays = self._gather(parameter, array, grad._array, plan)
-            if array.size > BLOCK:
-                _in_blocks(update, flags, plan.numbers, arrays)
-            else:
-                update(ARRAYS, flags, plan.numbers, *arrays)
+                update(ARRAYS, flags, plan.numbers, entry.array, grad._array, *entry.arrays)
             parameter._version[0] += 1
 
-    def _gather(
-        self, parameter: Tensor, array: np.ndarray, grad: np.ndarray, plan: Plan
-    ) -> tuple[np.ndarray, ...]:
-        """The arrays of one update; advances the step and sets `plan.numbers` for it."""
+    def _fill_in(self, plan: Plan, parameters: Sequence[Tensor]) -> None:
+        """Find the arrays of all parameters that have a gradient."""
+        plan.entries = [self._entry(p, plan) for p in parameters if p._grad is not None]
+        complete = len(plan.entries) == len(parameters)
+        plan.structure = VERSIONS.structure if complete else -1
+
+    def _entry(self, parameter: Tensor, plan: Plan) -> Entry:
         state, fresh = self._kept(parameter, plan)
+        array = parameter._array
+        kept = tuple(state[name] for name in plan.names)
+        step = state["step"] if self.counts_steps else None
+        arrays = tuple(tensor._array for tensor in kept)
+        return Entry(
+            parameter, array, array.dtype, step, kept, arrays, array.size > BLOCK, fresh
+        )
+
+    def _advance(self, entry: Entry, plan: Plan) -> None:
+        """Count the step, and set `plan.numbers` for it."""
         step = None
-        if self.counts_steps:
-            count = state["step"]
-            count._array += 1
-            count._version[0] += 1
-            step = step_value(count)
-        key = (step, fresh, array.dtype)
+        if entry.step is not None:
+            count = entry.step._array
+            step = count.item() + 1.0
+            count.fill(step)
+            entry.step._version[0] += 1
+        key = (step, entry.fresh, entry.dtype)
         if plan.key != key:
-            self._set_numbers(plan, key, step, fresh, array.dtype)
-        kept = [state[name] for name in plan.names]
-        for tensor in kept:
+            self._set_numbers(plan, key, step, entry.fresh, entry.dtype)
+        entry.fresh = False
+        for tensor in entry.kept:
             tensor._version[0] += 1
-        return (array, grad, *(tensor._array for tensor in kept))
 
     def _set_numbers(self, plan: Plan, key: Any, step: Any, fresh: bool, dtype: np.dtype) -> None:
         # As arrays of the parameters' dtype: NumPy takes twice as long over a Python float.
