@@ -83,6 +83,7 @@ class _Flattener:
             stores.append(self._store(value, layout))
         for result, operand in inplace.items():
             _check_congruent(operands[operand], results[result])
+        _check_overlaps(self.slots, stores)
         return Program(
             self.extents,
             tuple(self.slots),
@@ -148,8 +149,8 @@ class _Flattener:
         args = [self.of[value] for value in node.inputs]
         if op.kind == "reduce":
             return self._reduce(op, node, args[0])
-        if op.kind != "pointwise" or op.scalar is None:
-            raise CompileError(f"{op.name} is neither pointwise nor a reduction")
+        if op.scalar is None:
+            raise CompileError(f"{op.name} has no formula for an element")
         formula = op.scalar(*map(s.operand, range(len(args))), **node.kwargs)
         dtype = register_dtype(node.output.dtype)
         if not args and formula.instr == "const":
@@ -287,6 +288,16 @@ def _check_congruent(operand: Operand, result: Layout) -> None:
         raise CompileError("a result that takes an operand's memory must start where it does")
     if _steps(operand) != _steps(result) or operand.dtype.itemsize != result.dtype.itemsize:
         raise CompileError("a result that takes an operand's memory must have its strides")
+
+
+def _check_overlaps(slots: Sequence[Slot], stores: Sequence[Store]) -> None:
+    """CompileError if memory is written that is also seen in another arrangement."""
+    written = {store.slot for store in stores}
+    if len(written) < len(stores):
+        raise CompileError("two results have the same memory")
+    for number in written:
+        if any(s.group == slots[number].group for i, s in enumerate(slots) if i != number):
+            raise CompileError("a result lies over an operand that is read at other indices")
 
 
 def _steps(layout: Layout) -> list[tuple[int, int]]:
