@@ -21,7 +21,7 @@ CONTRACT = ("contract",)
 EXACT = ("arcp",)
 
 FLOAT32, FLOAT64 = ir.FloatType(), ir.DoubleType()
-BOOL, INT32, INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ class FloatFormat:
     mantissa: int
     bias: int
     tiny: float
-    largest: float
 
     @property
     def width(self) -> int:
@@ -47,8 +46,8 @@ class FloatFormat:
 
 
 FORMATS = {
-    FLOAT32: FloatFormat("float32", INT32, 23, 127, 2.0**-126, float(np.finfo("f4").max)),
-    FLOAT64: FloatFormat("float64", INT64, 52, 1023, 2.0**-1022, float(np.finfo("f8").max)),
+    FLOAT32: FloatFormat("float32", INT32, 23, 127, 2.0**-126),
+    FLOAT64: FloatFormat("float64", INT64, 52, 1023, 2.0**-1022),
 }
 
 
@@ -251,15 +250,6 @@ class Scalar:
             return self.make(self.builder.sitofp(self.value, kind))
         convert = self.builder.fpext if kind == FLOAT64 else self.builder.fptrunc
         return self.make(convert(self.value, kind))
-
-    def resize(self, kind: ir.IntType, signed: bool = True) -> Scalar:
-        """Conversion between integers: cut off, or extended by the sign or by zeros."""
-        if kind.width < self.type.width:
-            return self.make(self.builder.trunc(self.value, kind))
-        if kind.width == self.type.width:
-            return self
-        extend = self.builder.sext if signed else self.builder.zext
-        return self.make(extend(self.value, kind))
 
 
 Formula = Callable[..., Scalar]
