@@ -12,6 +12,7 @@ from . import (  # noqa: F401
     joining,
     linear,
     losses,
+    moments,
     normalization,
     pointwise,
     pooling,

@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
-from .core import declare, dtype_of
+from .core import declare
+from .doubling import cumprod_gradient
 from .sampling import Samples, both, floats, ints, rows
 
 
@@ -162,17 +163,8 @@ cumsum = declare(
 )
 
 
-def _cumprod_vjp(F: Any, g: Any, x: Any, out: Any, dim: int) -> Any:
-    """Before the first zero a quotient; at it the products that leave it out; after it nothing."""
-    if not x.shape:
-        return g
-    is_zero = F.eq(x, 0)
-    zeros = F.cumsum(F.cast(is_zero, dtype=dtype_of(x)), dim=dim)
-    first = F.logical_and(is_zero, F.eq(zeros, 1))
-    quotient = F.div(_from_the_end(F, F.mul(g, out), dim), F.where(is_zero, 1, x))
-    without = F.cumprod(F.where(first, 1, x), dim=dim)
-    at_zero = _from_the_end(F, F.mul(g, without), dim)
-    return F.where(first, at_zero, F.where(F.eq(zeros, 0), quotient, 0))
+def _cumprod_vjp(F: Any, g: Any, x: Any, dim: int) -> Any:
+    return cumprod_gradient(F, g, x, dim) if x.shape else g
 
 
 cumprod = declare(
@@ -180,7 +172,7 @@ cumprod = declare(
     "scan",
     infer=_infer_scan,
     eval=_scan_eval("cumprod"),
-    saves=("in0", "out0"),
+    saves=("in0",),
     vjps=_cumprod_vjp,
     host_only=True,
     samples=both(_scans(np.cumprod), rows(

@@ -145,7 +145,7 @@ def central_difference(op: Op, sample: Sample, steps: list[Any], weights: list[A
     size, sides = 1e-6, []
     for sign in (1, -1):
         moved = [
-            x if step is None else x + sign * size * step
+            x if step is None else np.asarray(x + sign * size * step)
             for x, step in zip(sample.inputs, steps, strict=True)
         ]
         results = run(op, moved, sample.attrs)
