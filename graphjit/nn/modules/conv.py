@@ -90,8 +90,7 @@ class _ConvNd(Module):
         ]
         zero, one = (0,) * self._dims, (1,) * self._dims
         if self.padding != zero:
-            shown = f"'{self.padding}'" if isinstance(self.padding, str) else self.padding
-            parts.append(f"padding={shown}")
+            parts.append(f"padding={self.padding}")
         if self.dilation != one:
             parts.append(f"dilation={self.dilation}")
         if self.output_padding != zero:
