@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from .. import dtypes
@@ -15,8 +16,12 @@ from ..runtime import objects
 from .loops import Kernel
 from .numba_text import Printer
 
-#: Rises when the functions that the text calls change their code.
-VERSION = 1
+#: The functions that the text calls: their code decides the machine code too.
+_SOURCES = (
+    *(Path(__file__).parent / "vecmath").glob("*.py"),
+    Path(__file__).parent / "numba_intrinsics.py",
+    *(Path(objects.__file__).parent / "native" / name for name in ("memory.py", "scratch.py")),
+)
 _GROUPS = re.compile(r"# memory of (\d+) groups")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
 
@@ -31,7 +36,12 @@ def source(kernel: Kernel) -> str:
 def compile_kernel(kernel: Kernel) -> int:
     """The address of `kernel` as a native function. CompileError if it cannot be built."""
     text = source(kernel)
-    return object_cache.kernel_address(f"numba {VERSION}\n{text}", lambda: build(text))
+    return object_cache.kernel_address(f"numba {_digest()}\n{text}", lambda: build(text))
+
+
+@cache
+def _digest() -> str:
+    return object_cache.source_digest(*sorted(_SOURCES))
 
 
 def build(text: str) -> objects.ObjectCode:

@@ -25,6 +25,7 @@ from ..errors import PACKAGE, TraceRefused
 from .tensor import Tensor
 
 SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), DType, Device, slice)
+CONTAINERS = (dict, list, tuple, set, frozenset)
 #: containers longer than this, or nested deeper, are not followed
 MAX_ITEMS = 256
 MAX_DEPTH = 4
@@ -87,6 +88,8 @@ def _check_length(value: Any) -> None:
 
 def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
+    if isinstance(value, CONTAINERS):
+        return False
     return isinstance(
         value, (Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType)
     ) or _is_ours(type(value)) or isinstance(value, (functools.partial, property))
@@ -165,7 +168,7 @@ class Reads:
 
     def _add(self, name: str, container: Any, key: str, value: Any, always: bool) -> None:
         try:
-            thing = CHANGING if name in TABLES or is_mutable(value) else value
+            thing = CHANGING if key in TABLES or is_mutable(value) else value
             guard = Guard(name, container, key, snapshot(value), thing)
         except TraceRefused as refusal:
             self.refusal = self.refusal or f"{name}: {refusal}"
