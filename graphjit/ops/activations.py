@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,8 +208,11 @@ hardswish = _activation(
 )
 
 
-def _clamp(name: str, inside: Callable[..., Any], grad_name: str) -> Any:
-    """`x` brought into [min, max], either of which may be None; NaN stays."""
+def _clamp(name: str, open_ends: bool) -> Op:
+    """`x` brought into [min, max], either of which may be None; NaN stays.
+
+    With open ends the gradient is zero at the bounds, and passes where `x` is NaN.
+    """
 
     def decompose(F: Any, x: Any, min: float | None, max: float | None) -> Any:
         x = x if min is None else F.maximum(x, min)
@@ -229,10 +232,12 @@ def _clamp(name: str, inside: Callable[..., Any], grad_name: str) -> Any:
         return (spec,)
 
     def vjp(F: Any, g: Any, x: Any, min: float | None, max: float | None) -> Any:
-        bounds = [inside(F, x, bound, side) for bound, side in ((min, 0), (max, 1))
-                  if bound is not None]  # fmt: skip
-        keep = bounds[0] if len(bounds) == 1 else F.logical_and(*bounds)
-        return F.where(keep, g, 0)
+        sides = [(F.ge, F.le, min), (F.le, F.ge, max)]
+        found = [(outside if open_ends else inside)(x, bound)
+                 for inside, outside, bound in sides if bound is not None]  # fmt: skip
+        if open_ends:
+            return F.where(found[0] if len(found) == 1 else F.logical_or(*found), 0, g)
+        return F.where(found[0] if len(found) == 1 else F.logical_and(*found), g, 0)
 
     return declare(
         name,
@@ -242,7 +247,6 @@ def _clamp(name: str, inside: Callable[..., Any], grad_name: str) -> Any:
         decompose=decompose,
         saves=("in0",),
         vjps=vjp,
-        grad_name=grad_name,
         samples=both(*(
             unary(lambda x, min, max: np.clip(x, min, max), kinds=kinds, min=low, max=high)
             for low, high, kinds in ((-1.0, 0.5, "f"), (None, 0.5, "f"), (-1, None, "fi"))
@@ -254,8 +258,8 @@ def _upper(xp: Any, x: Any, low: float | None, high: float) -> Any:
     return xp.minimum(x if low is None else xp.maximum(x, low), high)
 
 
-clamp = _clamp("clamp", lambda F, x, b, side: F.le(x, b) if side else F.ge(x, b), "Clamp")
-hardtanh = _clamp("hardtanh", lambda F, x, b, side: F.lt(x, b) if side else F.gt(x, b), "Hardtanh")
+clamp = _clamp("clamp", open_ends=False)
+hardtanh = _clamp("hardtanh", open_ends=True)
 
 
 def _prelu_vjps() -> tuple[Any, Any]:

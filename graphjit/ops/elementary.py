@@ -34,10 +34,9 @@ def _square(F: Any, x: Any) -> Any:
 
 
 def _eval_sign(xp: Any, x: Any) -> Any:
-    result = xp.sign(x)
     if x.dtype.kind == "f":
-        return xp.where(xp.isnan(x), x.dtype.type(0), result)
-    return as_array(xp, result)
+        return eval_where(xp, xp.isnan(x), 0, xp.sign(x))
+    return x.copy() if x.dtype.kind == "b" else as_array(xp, xp.sign(x))
 
 
 def _eval_round(xp: Any, x: Any) -> Any:
@@ -157,11 +156,11 @@ def _eval_relu(xp: Any, x: Any) -> Any:
     return as_array(np, np.maximum(x, _ZEROS[x.dtype]))
 
 
-def _eval_threshold_backward(xp: Any, g: Any, out: Any) -> Any:
+def _eval_relu_backward(xp: Any, g: Any, out: Any) -> Any:
     if xp is not np or g.size >= MASK_SIZE:
-        return eval_where(xp, xp.greater(out, 0), g, 0)
+        return eval_where(xp, xp.less_equal(out, 0), 0, g)
     zero = _ZEROS[g.dtype]
-    return np.where(np.greater(out, zero), g, zero)
+    return np.where(np.less_equal(out, zero), zero, g)
 
 
 relu = pointwise(
@@ -173,10 +172,11 @@ relu = pointwise(
     vjps=lambda F, g, out: F.relu_backward(g, out),
     samples=unary(lambda x: np.where(x > 0, x, 0).astype(x.dtype), kinds="fi"),
 )
+#: `g` but where `out` is zero or less; NaN lets it pass, as in PyTorch.
 relu_backward = pointwise(
     "relu_backward",
-    _eval_threshold_backward,
-    lambda g, out: s.select(s.call("gt", out, 0), g, 0),
+    _eval_relu_backward,
+    lambda g, out: s.select(s.call("le", out, 0), 0, g),
     saves=("in1",),
     vjps=(lambda F, g, out: F.relu_backward(g, out), lambda F, g, out: F.zeros_like(g)),
     grad_name="ThresholdBackward",

@@ -135,16 +135,22 @@ def _eval_pow(xp: Any, x: Any, y: Any) -> Any:
     return as_array(xp, xp.power(x, y))
 
 
+#: Exponents for which PyTorch, too, multiplies, divides or takes a root instead of calling pow.
+_EASY_POWERS: dict[float, Any] = {
+    0.5: lambda xp, x: xp.sqrt(x),
+    3: lambda xp, x: xp.multiply(xp.multiply(x, x), x),
+    -0.5: lambda xp, x: xp.reciprocal(xp.sqrt(x)),
+    -1: lambda xp, x: xp.reciprocal(x),
+    -2: lambda xp, x: xp.reciprocal(xp.multiply(x, x)),
+}
+
+
 def _power_of_number(xp: Any, x: Any, exponent: float) -> Any:
-    """`x ** exponent`; squares and roots take a multiplication instead of a call of pow."""
     if exponent == 2:
         return as_array(xp, xp.multiply(x, x))
-    if x.dtype.kind == "f":
-        if exponent == 0.5:
-            return as_array(xp, xp.sqrt(x))
-        if exponent == 3:
-            return as_array(xp, xp.multiply(xp.multiply(x, x), x))
-    elif exponent < 0:
+    if x.dtype.kind == "f" and exponent in _EASY_POWERS:
+        return as_array(xp, _EASY_POWERS[exponent](xp, x))
+    if x.dtype.kind in "iu" and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     return as_array(xp, xp.power(x, exponent))
 
@@ -189,7 +195,9 @@ pow = pointwise(
 
 
 def _atan2_grad(F: Any, g: Any, y: Any, x: Any) -> Any:
-    return F.div(g, F.add(F.mul(x, x), F.mul(y, y)))
+    """`g` over the square of the distance from the origin; 0 at the origin, as in PyTorch."""
+    square = F.add(F.mul(x, x), F.mul(y, y))
+    return F.where(F.eq(square, 0), 0, F.div(g, square))
 
 
 atan2 = pointwise(

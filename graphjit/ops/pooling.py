@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
@@ -114,19 +115,32 @@ def _eval_max_pool2d(
     padded = _padded(xp, x, borders, lowest)
     places = [padded[place] for _, _, place in
               window_places(kernel, shape[-2:], stride, dilation)]  # fmt: skip
-    values, index = _running_maximum(xp, places, nan=False)
+    first = xp.asarray(_first_places(shape[-2:], kernel, stride, padding, dilation))
+    values, index = _running_maximum(xp, places, first, nan=False)
     if x.dtype.kind == "f" and xp.isnan(values).any():
-        values, index = _running_maximum(xp, places, nan=True)
+        values, index = _running_maximum(xp, places, first, nan=True)
     return values, index.astype(np.int32)
 
 
-def _running_maximum(xp: Any, places: list[Any], nan: bool) -> tuple[Any, Any]:
-    """The maximum of arrays of one shape, and the number of the first that attains it.
+def _first_places(
+    out: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> NDArray[Any]:
+    """The number of the first place of each window that is not in the padding."""
+    rows, columns = (
+        np.maximum(-(-(p - s * np.arange(n)) // d), 0)
+        for n, s, p, d in zip(out, stride, padding, dilation, strict=True)
+    )
+    return rows[:, None] * kernel[1] + columns
+
+
+def _running_maximum(xp: Any, places: list[Any], first: Any, nan: bool) -> tuple[Any, Any]:
+    """The maximum of arrays of one shape, and the number, from `first` on, where it is attained.
 
     The number only grows, so that it is a maximum too. With `nan`, the last NaN counts.
     """
     values = places[0].copy()
-    index = xp.zeros(values.shape, np.int8 if len(places) < 128 else np.int32)
+    index = xp.empty(values.shape, np.int8 if len(places) < 128 else np.int32)
+    index[...] = first
     for number, place in enumerate(places[1:], 1):
         better = xp.greater(place, values)
         if nan:
