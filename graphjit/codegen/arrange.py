@@ -115,7 +115,7 @@ def _size(program: Program, slot: Slot) -> int:
 
 
 def _single_axis_reductions(program: Program, inwards: Sequence[int]) -> Program:
-    """Each reduction as a chain in the order `inwards`: the vector axis, then from the inside out."""
+    """Each reduction as a chain in the order `inwards`: vector axis first, then innermost first."""
     values: list[Value] = []
     new: list[int] = []
     for value in program.values:

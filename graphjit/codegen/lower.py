@@ -23,6 +23,7 @@ from .merge import merged
 from .phases import split
 from .program import Program, Slot, Workspace, axis_set, members
 from .schedule import schedule
+from .unroll import unrolled
 
 #: Local arrays beyond this many bytes are claimed from the program's scratch memory.
 STACK_BYTES = 128 * 1024
@@ -93,7 +94,7 @@ def lower(
     CompileError if the body cannot be lowered.
     """
     program = flatten(body, operands, results, inplace or {})
-    phases, workspace = split(merged(program))
+    phases, workspace = split(unrolled(merged(program)))
     return Lowered(tuple(_call(merged(phase)) for phase in phases), workspace)
 
 

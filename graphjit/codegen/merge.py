@@ -10,8 +10,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .program import INDEX, LOAD, REDUCE, SCALAR, Axes, Program, Reduction, Slot, Split, Store
-from .program import Value, axis_set, members
+from .program import (
+    INDEX,
+    LOAD,
+    REDUCE,
+    SCALAR,
+    Axes,
+    Program,
+    Reduction,
+    Slot,
+    Split,
+    Store,
+    Value,
+    axis_set,
+    members,
+)
 
 
 def merged(program: Program) -> Program:

@@ -46,6 +46,7 @@ class Printer:
         self.lines: list[str] = []
         self.depth = 1
         self.names: dict[Register, str] = {}
+        self.defined: dict[Register, int] = {}
         self.dtypes: dict[Register, DType] = {}
         groups = {buffer.group for buffer in kernel.buffers}
         self.group = {group: number for number, group in enumerate(sorted(groups))}
@@ -152,9 +153,13 @@ class Printer:
                 self._loop(statement)
 
     def _define(self, register: Register, dtype: DType, text: str) -> None:
-        self.names[register] = f"v{register}"
+        # Numba's single-assignment form is cheaper to make if the text is almost in it.
+        count = self.defined.get(register, 0)
+        self.defined[register] = count + 1
+        name = f"v{register}_{count}" if count else f"v{register}"
+        self.names[register] = name
         self.dtypes[register] = dtype
-        self._line(f"v{register} = {text}")
+        self._line(f"{name} = {text}")
 
     def _index(self, buffer: int) -> str:
         """The element offset at the current indices."""
