@@ -59,10 +59,13 @@ def grad(
     grads = [_root_grad(t, g) for t, g in zip(roots, _grads(roots, grad_outputs), strict=True)]
     retain = create_graph if retain_graph is None else retain_graph
     found = run_backward(roots, grads, retain, create_graph, wanted)
-    if not allow_unused and any(g is None for g in found):
+    unused = [i for i, g in enumerate(found) if g is None]
+    if unused and not allow_unused:
+        which = "One of the differentiated Tensors" if len(found) == 1 else \
+            f"The differentiated Tensor at index {unused[0]}"
         raise locate(RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior."
+            f"{which} appears to not have been used in the graph. Set allow_unused=True if this is "
+            "the desired behavior."
         ))
     return tuple(g if g is None or isinstance(g, Tensor) else Tensor._of(np.array(g))
                  for g in found)

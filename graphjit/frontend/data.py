@@ -69,9 +69,10 @@ def _converted(data: Any) -> Any:
 
 
 def _is_sequence(data: Any) -> bool:
+    """Whether `data` has items. Tensors among data stand for single numbers."""
     if isinstance(data, (list, tuple)):
         return True
-    if is_tensor(data) or isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray):
         return bool(data.ndim)
     return isinstance(data, (Sequence, range)) and not isinstance(data, (str, bytes))
 
@@ -154,6 +155,33 @@ def _filled(leaves: list[Any], shape: tuple[int, ...], dtype: DType) -> np.ndarr
             return np.array(leaves, dtype.numpy).reshape(shape)
     except OverflowError:
         raise locate(ValueError("Overflow when unpacking long long")) from None
+
+
+_C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int",
+            "int64": "int64_t", "bool": "bool", "float16": "c10::Half", "float32": "float",
+            "float64": "double"}  # fmt: skip
+
+
+def as_number(value: Any, dtype: DType) -> Any:
+    """A number as an element of `dtype`. RuntimeError, ValueError where it does not fit."""
+    problem = RuntimeError(
+        f"value cannot be converted to type {_C_NAMES.get(dtype.name)} without overflow"
+    )
+    if isinstance(value, complex):
+        if dtype.category == 3:
+            return value
+        raise locate(problem)
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise locate(ValueError("Overflow when unpacking long long"))
+    if dtype.category != 1:
+        return bool(value) if dtype.category == 0 else value
+    if value != value or value in (float("inf"), float("-inf")):
+        raise locate(problem)
+    limits, number = np.iinfo(dtype.numpy), int(value)
+    low = -limits.max if dtype is dtypes.uint8 else limits.min
+    if not low <= number <= limits.max:
+        raise locate(problem)
+    return number & 255 if dtype is dtypes.uint8 else number
 
 
 def _whole_numbers(leaves: list[Any], dtype: DType) -> list[Any]:

@@ -14,7 +14,7 @@ from .. import dtypes
 from ..dtypes import DType
 from ..errors import locate
 from ..ir.graph import Spec
-from ..ops.core import OPS, Op
+from ..ops.core import OPS, Op, broadcast_shapes
 from .mode import MODE
 from .quiet import QUIET, restore, silence
 from .tape import node_type
@@ -244,6 +244,8 @@ def assign(target: Tensor, value: Any) -> Tensor:
     if not isinstance(value, tensor):
         value = tensor._of(np.asarray(value))
     value = _fit(target, value)
+    if 0 in target._array.strides:
+        _check_overlap(target._array)
     tracked = MODE.grad and (target._requires_grad or value._requires_grad)
     if tracked:
         _rebase(target, value)
@@ -260,15 +262,26 @@ def _fit(target: Tensor, value: Tensor) -> Tensor:
     shape = target._array.shape
     if value._array.shape != shape:
         try:
-            value = apply(OPS["expand"], (value,), {"shape": shape})
-        except RuntimeError:
+            common = broadcast_shapes(shape, value._array.shape)
+        except RuntimeError as error:
+            raise locate(error) from None
+        if common != shape:
             raise locate(RuntimeError(
-                f"output with shape {list(shape)} doesn't match the broadcast shape "
-                f"{list(np.broadcast_shapes(shape, value._array.shape))}"
-            )) from None
+                f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}"
+            ))
+        value = apply(OPS["expand"], (value,), {"shape": shape})
     if value._array.dtype != target._array.dtype:
         value = apply(_CAST, (value,), {"dtype": _from_numpy[target._array.dtype]})
     return value
+
+
+def _check_overlap(array: np.ndarray) -> None:
+    """RuntimeError if elements share memory because a dimension was expanded."""
+    if any(step == 0 and extent > 1 for step, extent in zip(array.strides, array.shape)):
+        raise locate(RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        ))
 
 
 def _rebase(target: Tensor, value: Tensor) -> None:

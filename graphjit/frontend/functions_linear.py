@@ -67,12 +67,23 @@ def _matmul(input: Tensor, other: Tensor, left: int, right: int) -> Any:
     if not left or not right:
         return F.matmul(input, other)
     if left == 1:
+        _check_row(input, other)
         return F.squeeze(F.matmul(F.unsqueeze(input, dim=0), other), dims=(max(right, 2) - 2,))
     if right == 1:
         return F.squeeze(F.matmul(input, F.unsqueeze(other, dim=1)), dims=(left - 1,))
     if left == 3 and right == 3 and input._array.shape[0] == other._array.shape[0]:
         return F.bmm(input, other)
     return F.matmul(input, other)
+
+
+def _check_row(vector: Tensor, matrices: Tensor) -> None:
+    """PyTorch multiplies a vector by a stack of matrices as one matrix by a vector."""
+    n, k = vector._array.size, matrices._array.shape[-2]
+    if n != k:
+        rows = matrices._array.size // k if k else 0
+        raise locate(RuntimeError(
+            f"size mismatch, got input ({rows}), mat ({rows}x{k}), vec ({n})"
+        ))
 
 
 def _plus_product(

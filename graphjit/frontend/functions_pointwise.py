@@ -131,6 +131,17 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     return result if out is None else write_out(out, result, "div")
 
 
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    """`input ** exponent`. RuntimeError for integers to a negative integer power."""
+    if not is_tensor(exponent):
+        if not is_tensor(input):
+            check_tensor("pow", input)
+        if exponent.__class__ is int and exponent < 0 and input._array.dtype.kind in "iu":
+            raise locate(RuntimeError("Integers to negative integer powers are not allowed."))
+    result = F.pow(input, exponent)
+    return result if out is None else write_out(out, result, "pow")
+
+
 def _trunc_divide(input: Any, other: Any) -> Any:
     floating = any_floating(input, other)
     if floating:
@@ -150,7 +161,6 @@ def any_floating(*operands: Any) -> bool:
 floor_divide = binary("floor_divide")
 remainder = binary("remainder")
 fmod = binary("fmod")
-pow = binary("pow")
 atan2 = binary("atan2")
 maximum = binary("maximum", both=True)
 minimum = binary("minimum", both=True)
@@ -171,7 +181,6 @@ bitwise_right_shift = binary("bitwise_right_shift")
 
 neg = unary("neg")
 abs = unary("abs")
-sign = unary("sign")
 sqrt = unary("sqrt")
 rsqrt = unary("rsqrt")
 reciprocal = unary("reciprocal")
@@ -221,6 +230,13 @@ def _rounding(name: str) -> Function:
 floor = _rounding("floor")
 ceil = _rounding("ceil")
 trunc = _rounding("trunc")
+
+
+def sign(input: Tensor, *, out: Any = None) -> Any:
+    """-1, 0 or 1; a bool is its own sign."""
+    check_tensor("sign", input)
+    result = F.clone(input) if input._array.dtype.kind == "b" else F.sign(input)
+    return result if out is None else write_out(out, result, "sign")
 
 
 def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import dtypes
 from ..errors import locate
-from ..ops.core import scalar_type
+from ..ops.core import scalar_type, type_name
 from .arguments import as_dtype, check_tensor, one_dim
 from .base import is_tensor
 from .observe import observe
@@ -207,7 +207,7 @@ def _mask(function: str, mask: Any) -> Tensor:
     if mask._array.dtype.char == "B":
         return F.ne(mask, 0)  # type: ignore[no-any-return]
     raise locate(RuntimeError(
-        f"{function} only supports boolean masks, but got mask with dtype "
+        f"{function}_ only supports boolean masks, but got mask with dtype "
         f"{scalar_type(mask.dtype)}"
     ))
 
@@ -218,7 +218,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
     if is_tensor(value):
         if value._array.ndim:
             raise locate(RuntimeError(
-                "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value._array.ndim} dimension(s)."
             ))
         value = F.cast(value, dtype=input.dtype)
@@ -261,7 +261,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
     array = input._array
     if as_tuple:
         return tuple(map(input._of, np.nonzero(np.atleast_1d(array))))
-    result = input._of(np.argwhere(array).reshape(-1, array.ndim))
+    result = input._of(np.argwhere(array))
     return result if out is None else write_out(out, result, "nonzero")
 
 
@@ -463,6 +463,10 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Any:
     """How often each whole number occurs (or the sum of its weights)."""
     observe("bincount()")
     array = input._array
+    if array.dtype.kind not in "iub":
+        raise locate(NotImplementedError(
+            f"\"bincount_cpu\" not implemented for '{type_name(input.dtype)}'"
+        ))
     if array.ndim != 1 or (array.size and array.min() < 0):
         raise locate(RuntimeError("bincount only supports 1-d non-negative integral inputs."))
     given = None if weights is None else weights._array

@@ -136,6 +136,11 @@ def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
     """Extents of 1 repeated, without a copy; -1 keeps an extent."""
     shape = ints(size)
     lead = len(shape) - self._array.ndim
+    if -1 in shape[: max(lead, 0)]:
+        raise locate(RuntimeError(
+            "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
+            f"dimension {shape.index(-1)}"
+        ))
     if lead >= 0 and -1 in shape[lead:]:
         own = self._array.shape
         kept = tuple(own[i] if n == -1 else n for i, n in enumerate(shape[lead:]))
@@ -263,11 +268,13 @@ def _operands(function: str, tensors: Any) -> tuple[Tensor, ...]:
 def cat(tensors: Any, dim: int = 0, *, out: Any = None, axis: int | None = None) -> Tensor:
     """Tensors joined along a dimension they have; empty 1-d tensors are left out."""
     operands = _operands("cat", tensors)
+    if not operands:
+        raise locate(ValueError("torch.cat(): expected a non-empty list of Tensors"))
     dim = dim if axis is None else axis
     if builtins.any(x._array.ndim > 1 for x in operands):
         kept = tuple(x for x in operands if x._array.shape != (0,))
         operands = kept or operands
-    place = one_dim(operands[0], dim) if operands else 0
+    place = one_dim(operands[0], dim)
     result = F.concat(*operands, dim=place)
     return result if out is None else write_out(out, result, "cat")
 
@@ -278,7 +285,9 @@ concat = concatenate = cat
 def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
     operands = _operands("stack", tensors)
-    place = _located_dim(dim, operands[0]._array.ndim + 1) if operands else 0
+    if not operands:
+        raise locate(RuntimeError("stack expects a non-empty TensorList"))
+    place = _located_dim(dim, operands[0]._array.ndim + 1)
     result = F.stack(*operands, dim=place)
     return result if out is None else write_out(out, result, "stack")
 
@@ -414,7 +423,13 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 def repeat(self: Tensor, *sizes: Any) -> Tensor:
     """The tensor laid side by side with copies of itself along each dimension."""
-    return F.repeat(self, repeats=ints(sizes))  # type: ignore[no-any-return]
+    counts = ints(sizes)
+    if len(counts) < self._array.ndim:
+        raise locate(RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
+        ))
+    return F.repeat(self, repeats=counts)  # type: ignore[no-any-return]
 
 
 def tile(input: Tensor, *dims: Any) -> Tensor:
@@ -489,7 +504,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         column = F.view(x, shape=(1,) * i + (-1,) + (1,) * (len(order) - i - 1))
         grids.append(F.expand(column, shape=shape))
     if swap:
-        grids = [F.transpose(g, dim0=0, dim1=1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

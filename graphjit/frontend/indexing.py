@@ -15,6 +15,7 @@ import numpy as np
 from .. import dtypes
 from ..errors import locate
 from .base import is_tensor
+from .data import as_number
 from .dispatch import assign
 from .mode import MODE
 from .observe import observe
@@ -71,7 +72,7 @@ def _split_key(x: Tensor, key: Any) -> Target:
     indices: dict[int, Tensor] = {}
     for item in items:
         if item is None:
-            view, dim = F.unsqueeze(view, dim=dim), dim + 1
+            view, dim, original = F.unsqueeze(view, dim=dim), dim + 1, original + 1
         elif item is Ellipsis:
             dim, original = dim + ndim - used, original + ndim - used
         elif isinstance(item, slice):
@@ -115,6 +116,8 @@ def _item(part: Any) -> Any:
         if not made._array.size and made._array.dtype.kind == "f":
             made = made.to(dtypes.int64)
         return _item(made)
+    if isinstance(part, str):
+        raise locate(TypeError(f"new(): invalid data type '{type(part).__name__}'"))
     try:
         return operator.index(part)
     except TypeError:
@@ -162,8 +165,8 @@ def _slice(x: Tensor, dim: int, part: slice, alone: bool) -> Tensor:
         return F.slice_(x, dim=dim, start=0, stop=extent, step=1)  # type: ignore[no-any-return]
     try:
         start, stop, step = part.indices(extent)
-    except ValueError:
-        raise locate(ValueError("step must be greater than zero")) from None
+    except ValueError as error:
+        raise locate(error) from None
     except TypeError:
         raise locate(TypeError(
             "slice indices must be integers or None or have an __index__ method"
@@ -241,11 +244,7 @@ def _value(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, (bool, int, float, complex, np.generic)):
         from .creation import filled
 
-        if isinstance(value, complex) and self._array.dtype.kind != "c":
-            raise locate(RuntimeError(
-                "value cannot be converted to type float without overflow"
-            ))
-        return filled((), value, self.dtype)
+        return filled((), as_number(value, self.dtype), self.dtype)
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     raise locate(TypeError(f"can't assign a {name} to a {type_name(self.dtype)}"))

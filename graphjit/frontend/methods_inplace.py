@@ -12,6 +12,7 @@ from . import functions_pointwise as pointwise
 from . import functions_shape as shapes
 from .arguments import as_shape
 from .base import is_tensor
+from .data import as_number
 from .dispatch import assign
 from .mode import MODE
 from .out import in_place
@@ -126,11 +127,9 @@ class PointwiseInplace:
             ))
         if is_tensor(value):
             return assign(self, value)
-        if isinstance(value, complex) and self._array.dtype.kind != "c":
-            raise locate(RuntimeError("value cannot be converted to type float without overflow"))
         from .creation import filled
 
-        return assign(self, filled((), value, self.dtype))
+        return assign(self, filled((), as_number(value, self.dtype), self.dtype))
 
     def zero_(self: Any) -> Any:
         """Overwrite with zeros."""

@@ -65,10 +65,6 @@ def _in_place(name: str, function: Any) -> Any:
     return method
 
 
-def _power(base: Any, exponent: Any) -> Any:
-    return F.pow(base, exponent)
-
-
 class OperatorMethods:
     """`+ - * / // % ** @ & | ^ << >> ~`, comparisons, and their reflected and in-place forms."""
 
@@ -90,9 +86,9 @@ class OperatorMethods:
     __mod__ = _binary("mod", F.remainder)
     __rmod__ = _reflected("mod", F.remainder)
     __imod__ = _in_place("mod", F.remainder)
-    __pow__ = _binary("pow", F.pow)
+    __pow__ = _binary("pow", pointwise.pow)
     __rpow__ = _reflected("pow", F.pow)
-    __ipow__ = _in_place("pow", F.pow)
+    __ipow__ = _in_place("pow", pointwise.pow)
     __and__ = _binary("and", F.bitwise_and)
     __rand__ = _reflected("and", F.bitwise_and)
     __iand__ = _in_place("and", F.bitwise_and)

@@ -79,7 +79,8 @@ def tensor_text(tensor: Tensor) -> str:
         body, suffixes = "[]", _empty_suffixes(tensor)
     else:
         body = _array_text(array, len(start))
-        suffixes = [] if _is_default(tensor.dtype) else [f"dtype={tensor.dtype!r}"]
+        suffixes = [] if _options.edgeitems else [f"size={array.shape}"]
+        suffixes += [] if _is_default(tensor.dtype) else [f"dtype={tensor.dtype!r}"]
     node = tensor.grad_fn
     if node is not None:
         suffixes.append(f"grad_fn=<{node.name()}>")

@@ -117,7 +117,7 @@ class Tensor(Methods):
         """Start or stop tracking this leaf; RuntimeError for integers and for non-leaves."""
         if requires_grad and self._array.dtype.kind not in "fc":
             raise locate(RuntimeError(
-                "only Tensors of floating point and complex dtype can require gradients"
+                "only Tensors of floating point dtype can require gradients"
             ))
         if self._grad_fn is not None and not requires_grad:
             raise locate(RuntimeError(
