@@ -18,8 +18,15 @@ from .core import as_array, broadcast_shapes, declare
 from .sampling import calls, ints, rows
 
 
-def check_bounds(xp: Any, index: Any, extent: int, message: str, negative: bool = False) -> None:
-    """IndexError unless all of `index` lies in [0, extent), or from -extent where allowed.
+def check_bounds(
+    xp: Any,
+    index: Any,
+    extent: int,
+    message: str,
+    negative: bool = False,
+    error: type[Exception] = IndexError,
+) -> None:
+    """IndexError (or `error`) unless all of `index` lies in [0, extent), or from -extent where allowed.
 
     `message` may name `{index}`, the first offender.
     """
@@ -29,7 +36,7 @@ def check_bounds(xp: Any, index: Any, extent: int, message: str, negative: bool 
     if int(index.min()) >= low and int(index.max()) < extent:
         return
     bad = index[(index < low) | (index >= extent)].reshape(-1)[0]
-    raise IndexError(message.replace("{index}", str(int(bad))))
+    raise error(message.replace("{index}", str(int(bad))))
 
 
 def in_bounds(F: Any, index: Any, extent: int, negative: bool = False) -> list[Any]:
@@ -52,7 +59,8 @@ def _out_of_bounds(dim: int, extent: int) -> str:
 
 def _check_integer(name: str, spec: Spec) -> None:
     if spec.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+        kinds = "int32 or int64" if name == "index_select" else "int32/int64"
+        raise RuntimeError(f"{name}(): Expected dtype {kinds} for index")
 
 
 def _fit(name: str, index: Shape, other: Shape, dim: int, apart_from: bool) -> None:
@@ -92,10 +100,11 @@ def _eval_gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
     if x.ndim != index.ndim or index.dtype.kind != "i":
         raise TypeError("gather")
     if x.ndim == 0:
-        check_bounds(xp, index, 1, _out_of_bounds(0, 1))
+        check_bounds(xp, index, 1, _out_of_bounds(0, 1), error=RuntimeError)
         return x.copy()
     _fit("gather", index.shape, x.shape, dim, True)
-    check_bounds(xp, index, x.shape[dim], _out_of_bounds(dim, x.shape[dim]))
+    extent = x.shape[dim]
+    check_bounds(xp, index, extent, _out_of_bounds(dim, extent), error=RuntimeError)
     return xp.take_along_axis(x[_corner(index.shape, dim, x.shape)], index, dim)
 
 
@@ -175,7 +184,8 @@ def _scatter_eval(name: str, write: Any) -> Any:
         if base.ndim == 0:
             base, index, src = base.reshape(1), index.reshape(1), src.reshape(1)
             return eval(xp, base, index, src, 0).reshape(())
-        check_bounds(xp, index, base.shape[dim], _out_of_bounds(dim, base.shape[dim]))
+        extent = base.shape[dim]
+        check_bounds(xp, index, extent, _out_of_bounds(dim, extent), error=RuntimeError)
         result = base.copy()
         part = src[_corner(index.shape, -1, src.shape)]
         write(xp, result, _places(xp, index, dim), part)
@@ -441,10 +451,11 @@ def _full_index(ndim: int, dims: Sequence[int], indices: Sequence[Any]) -> tuple
 
 def _check_indices(xp: Any, x: Any, indices: Sequence[Any], dims: Sequence[int]) -> None:
     _index_shape(indices)
-    for dim, index in zip(dims, indices, strict=True):
+    for number, (dim, index) in enumerate(zip(dims, indices, strict=True)):
         if index.dtype.kind != "i":
             raise TypeError("index")
-        check_bounds(xp, index, x.shape[dim], _out_of_bounds(dim, x.shape[dim]), negative=True)
+        # PyTorch counts the indexed dimensions only.
+        check_bounds(xp, index, x.shape[dim], _out_of_bounds(number, x.shape[dim]), negative=True)
 
 
 def _infer_index(x: Spec, *indices: Spec, dims: Shape) -> tuple[Spec, ...]:
@@ -535,7 +546,7 @@ def _eval_index_put(
     elif len(indices) == 1 and dims == (0,):
         flat = indices[0].reshape(-1) % max(base.shape[0], 1)
         rows = xp.broadcast_to(values, (*indices[0].shape, *base.shape[1:]))
-        add_rows(xp, result, flat, rows.reshape(-1, *base.shape[1:]))
+        add_rows(xp, result, flat, rows.reshape(flat.size, *base.shape[1:]))
     else:
         xp.add.at(result, place, values)
     return result

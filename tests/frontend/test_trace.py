@@ -62,7 +62,7 @@ OPTIMIZERS = {
     "momentum": functools.partial(optim.SGD, lr=0.05, momentum=0.9, nesterov=True),
     "adam": functools.partial(optim.Adam, lr=0.01),
     "adamw": functools.partial(optim.AdamW, lr=0.01, weight_decay=0.1),
-    #"rmsprop": functools.partial(optim.RMSprop, lr=0.01),
+    "rmsprop": functools.partial(optim.RMSprop, lr=0.01),
 }
 
 

@@ -32,7 +32,7 @@ x.sum(2); x.sum((0, 0)); x.sum((0, 5)); x.mean(-3); i.mean(); x.sum(0, 1); x.max
 x.view(4); x.view(-1, -1); x.view(-1, 4); x.t().view(6); x.view(-2, 3); x.reshape(5); x.reshape(-1, 4); e.reshape(-1, 0); z.permute(0, 1); z.permute(0, 0, 1); z.permute(0, 1, 5); z.transpose(0, 3); z.t(); x.unsqueeze(3); x.unsqueeze(-4); x.squeeze(2); x.flatten(1, 0); x.flatten(2); z.unflatten(2, (3, 2))
 x.expand(3, 3); x.expand(3); x.expand(-1, 2, 3); z.select(1, 3); z.select(3, 0); s.select(0, 0); z.narrow(1, 2, 2); z.narrow(1, 0, -1); z.split(0); z.split(-1); z.split([1, 1], 1); z.chunk(0); z.split(2, 3); s.unbind(); z.diagonal(0, 1, 1); z.unfold(2, 5, 1); z.flip(3); z.flip(0, 0); z.roll(1, (0, 1)); z.repeat(2); t.broadcast_tensors(i, w); z.movedim(0, 3)
 t.cat([]); t.cat([x, z]); t.cat([x, x], 2); t.cat([x, x[:, :1]]); t.cat(x); t.cat([x, 1]); t.cat([s, s]); t.stack([]); t.stack([x, i]); t.stack([x, x], 4); t.meshgrid(i, d, indexing='ij')
-x.gather(1, i); x.gather(1, j.float()); x.gather(2, j); x.take(j + 100); x.scatter(1, j.float(), x); x.scatter(1, i, x); x.masked_fill(i, 0); x.masked_fill(x > 0, w); x.topk(4); x.topk(2, 3); x.sort(2); x.kthvalue(4); x.cumsum(2); t.bincount(-i); t.bincount(x)
+x.gather(1, i); x.gather(1, j.float()); x.gather(1, j + 5); x.scatter(1, j + 5, x); x.index_select(1, d); z[:, [0, 5]]; x.gather(2, j); x.take(j + 100); x.scatter(1, j.float(), x); x.scatter(1, i, x); x.masked_fill(i, 0); x.masked_fill(x > 0, w); x.topk(4); x.topk(2, 3); x.sort(2); x.kthvalue(4); x.cumsum(2); t.bincount(-i); t.bincount(x)
 x[2]; x[0, 3]; x[0, 0, 0]; x[-3]; x[5:, 4]; x['a']; x[1.0]; x[::-1]; x[::0]; s[0]; s[:]; x[t.tensor([0, 2])]; x[t.tensor([[True]])]; x[b]; x[d]; x[[0, 1], [0, 1, 2]]; x[..., 0, 0, 0]; x[None, 2]; x[:, 5]; x[1:2, 5]; x[t.tensor(5)]; x[t.tensor([-3])]; x[True, False, 0, 0, 0]; x[w]
 bool(x); bool(e); int(x); float(x); x.item(); e.item(); len(s); iter(s); [1, 2][s]; [1, 2][i]; range(s); 'a' in x; f'{x:.2f}'; complex(x); x.__index__(); hash(x) and None; s.__index__()
 g.numpy(); np.asarray(g); g.add_(1); g[0].add_(1); g.mul_(2); g.zero_(); g.copy_(g * 2); g.requires_grad_(False).sum().backward(); i.requires_grad_(); (g * 2).requires_grad_(False); x.backward(); (x * 2).sum().backward(); (g * 2).backward(); (g * 2).backward(t.ones(2)); t.autograd.grad(g.sum(), x); t.autograd.grad(g.sum(), [g, t.ones(1, requires_grad=True)]); t.autograd.grad((g * 2), g); x.retain_grad(); x.register_hook(print); g.resize_(2)
@@ -53,5 +53,5 @@ def test_error(text, monkeypatch):
 def test_message_names_the_users_line():
     kind, _ = outcome(gj, "x + w", SETUP)
     assert kind == "RuntimeError"
-    with pytest.raises(RuntimeError, match=r"test_errors.py:\d+, test_message_names"):
+    with pytest.raises(RuntimeError, match=r"test_messages.py:\d+, test_message_names"):
         gj.ones(2) + gj.ones(3)
