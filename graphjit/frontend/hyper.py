@@ -98,11 +98,11 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     recorder = MODE.recorder
     if isinstance(value, Tensor):
         return value.item() if recorder is None else TENSORS.cast(value, dtype=dtypes.float64)
-    if recorder is None:
-        return float(value)
-    if recorder.effects:
+    if recorder is not None and recorder.effects:
         # The replay reads the number before it runs effects, the recording after.
-        recorder.refuse(f"an optimizer reads {key!r} after a scheduler has stepped in the same call")
+        recorder.refuse(f"an optimizer reads {key!r} after its scheduler has stepped")
+    if recorder is None or recorder.refusal is not None:
+        return float(value)
     return recorder.scalar(HyperSource(group, key, index))
 
 
@@ -121,7 +121,7 @@ def guard_entry(table: dict[Any, Any], key: Any) -> None:
 
 
 def guard_state(optimizer: Any, parameter: Tensor, state: dict[str, Any]) -> None:
-    """While recording: a replay holds only while `optimizer` keeps these tensors for `parameter`."""
+    """While recording: a replay holds only while the parameter's state has these tensors."""
     if MODE.recorder is not None:
         _guard(StateOf(optimizer, parameter, dict(state)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from ..frontend.tensor import Tensor
 
@@ -33,7 +33,7 @@ class Parameter(Tensor):
     Assigned as an attribute of a `Module`, it appears among its `parameters()`.
     """
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Self:
         return _share(cls, data, requires_grad)
 
     def __repr__(self) -> str:
@@ -48,12 +48,21 @@ class Parameter(Tensor):
         return type(self), (self.data, self._requires_grad)
 
 
-class Buffer(Tensor):
-    """A tensor that is part of a module's state but not trained, unless `persistent` is False."""
+class _BufferMeta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+
+
+class Buffer(metaclass=_BufferMeta):
+    """A tensor that a module makes part of its state, but does not train, when it is assigned.
+
+    Calling it gives a plain tensor on the storage of `data`; `persistent`: it is saved.
+    """
 
     persistent: bool
 
-    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
-        result: Buffer = _share(cls, data, False)
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+        result = _share(Tensor, data, data is not None and data._requires_grad)
         result.persistent = persistent
+        result._is_buffer = True
         return result

@@ -12,6 +12,7 @@ from .rprop import Rprop
 from .sgd import SGD
 
 __all__ = [
+    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -20,6 +21,5 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "Rprop",
-    "SGD",
     "lr_scheduler",
 ]

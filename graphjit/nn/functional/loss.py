@@ -44,7 +44,7 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
 def _compared(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, **attrs: Any
 ) -> Tensor:
-    """A loss of two tensors of one shape; where the shapes differ they broadcast, with a warning."""
+    """A loss of two tensors; shapes that differ broadcast, with a warning."""
     if input._array.shape != target._array.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "

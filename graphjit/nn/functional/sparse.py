@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ...frontend.mode import MODE, grad_mode
@@ -86,7 +87,7 @@ def embedding_bag(
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         ends = [*offsets.tolist(), *(() if include_last_offset else (input.shape[0],))]
-        bags = [input[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        bags = [input[a:b] for a, b in pairwise(ends)]
     else:
         bags = [input]
     parts = []

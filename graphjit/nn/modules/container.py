@@ -58,7 +58,7 @@ class Sequential(Module):
 
     def __add__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004  (PyTorch's class)
                 "add operator supports only objects of Sequential class, but "
                 f"{type(other)} is given."
             )
@@ -66,20 +66,20 @@ class Sequential(Module):
 
     def __iadd__(self, other: Any) -> Self:
         if not isinstance(other, Sequential):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004  (PyTorch's class)
                 "add operator supports only objects of Sequential class, but "
                 f"{type(other)} is given."
             )
         return self.extend(other)
 
     def __mul__(self, times: int) -> Sequential:
-        _check_times(times)
+        _check_times(self, times)
         return Sequential(*(module for _ in range(times) for module in self))
 
     __rmul__ = __mul__
 
     def __imul__(self, times: int) -> Self:
-        _check_times(times)
+        _check_times(self, times)
         modules = list(self)
         for _ in range(times - 1):
             self.extend(modules)
@@ -99,7 +99,7 @@ class Sequential(Module):
     def insert(self, index: int, module: Module) -> Self:
         """Add a module before the one at `index`."""
         if not isinstance(module, Module):
-            raise AssertionError(f"module should be of type: {Module}")
+            raise AssertionError(f"module should be of type: {Module}")  # noqa: TRY004  (PyTorch's class)
         size = len(self)
         if not -size <= index <= size:
             raise IndexError(f"Index out of range: {index}")
@@ -120,11 +120,12 @@ class Sequential(Module):
         return input
 
 
-def _check_times(times: Any) -> None:
+def _check_times(container: Sequential, times: Any) -> None:
+    kind = type(container)
     if not isinstance(times, int):
-        raise TypeError(f"unsupported operand type(s) for *: {type(Sequential)} and {type(times)}")
+        raise TypeError(f"unsupported operand type(s) for *: {kind} and {type(times)}")
     if times <= 0:
-        raise ValueError(f"Non-positive multiplication factor {times} for {type(Sequential)}")
+        raise ValueError(f"Non-positive multiplication factor {times} for {kind}")
 
 
 def _replace_all(container: Module, modules: Iterable[Any]) -> None:
@@ -379,8 +380,6 @@ class ParameterDict(Module):
             self.update(parameters)
 
     def __getitem__(self, key: str) -> Any:
-        if key not in self._keys:
-            raise KeyError(key)
         return getattr(self, key)
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -415,7 +414,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`, or `default`."""
-        return self[key] if key in self else default
+        return getattr(self, key, default)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value under `key`, made `default` if there is none."""

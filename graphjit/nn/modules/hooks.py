@@ -199,7 +199,7 @@ class Hooks:
                 continue
             try:
                 self._run_forward_hook(number, hook, args, kwargs, result)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (it is reported; the first error is raised)
                 warnings.warn(
                     "module forward hook with ``always_call=True`` raised an exception that was "
                     f"silenced as another error was raised in forward: {error}",

@@ -14,7 +14,13 @@ from ...frontend.state import GUARDED, VERSIONS
 from ...frontend.tensor import Tensor
 from ..parameter import Buffer, Parameter
 from .conversion import Conversion
-from .hooks import Hooks
+from .hooks import (
+    Hooks,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from .naming import public, typename
 from .registry import Registry
 from .state_dict import Saving
@@ -239,7 +245,7 @@ class Module(Traversal, Hooks, Saving, Conversion):
     def train(self, mode: bool = True) -> Self:
         """Set training mode, or evaluation mode, here and in all submodules."""
         if not isinstance(mode, bool):
-            raise ValueError("training mode is expected to be boolean")
+            raise ValueError("training mode is expected to be boolean")  # noqa: TRY004  (PyTorch's class)
         self.training = mode
         for module in self.children():
             module.train(mode)
@@ -292,3 +298,13 @@ GUARDED.append(Module)
 def indent(text: str, by: int = 2) -> str:
     """`text` with all lines but the first moved to the right."""
     return text.replace("\n", "\n" + " " * by)
+
+
+__all__ = [
+    "Module",
+    "indent",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+]

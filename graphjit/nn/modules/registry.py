@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from ...frontend.state import VERSIONS
 
@@ -63,7 +63,7 @@ class Registry(dict[str, Any]):
         for name, value in dict(*others, **more).items():
             self[name] = value
 
-    def __ior__(self, other: Any) -> Registry:
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
 

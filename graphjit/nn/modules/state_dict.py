@@ -223,7 +223,7 @@ class Saving:
             else:
                 with grad_mode(False):
                     own.copy_(given)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (it becomes a line of the error raised)
             errors.append(
                 f'While copying the parameter named "{key}", whose dimensions in the model are '
                 f"{own.shape} and whose dimensions in the checkpoint are {given.shape}, an "

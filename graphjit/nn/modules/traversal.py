@@ -103,7 +103,7 @@ class Traversal:
                 raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
             module = getattr(module, name)
             if not isinstance(module, Traversal):
-                raise AttributeError(f"`{name}` is not an nn.Module")
+                raise AttributeError(f"`{name}` is not an nn.Module")  # noqa: TRY004  (PyTorch's class)
         return module
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
@@ -111,20 +111,20 @@ class Traversal:
         if target == "":
             raise ValueError("Cannot set the submodule without a target name!")
         if not isinstance(module, Traversal):
-            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")  # noqa: TRY004  (PyTorch's class)
         path, _, name = target.rpartition(".")
         parent = self.get_submodule(path)
         if strict and not hasattr(parent, name):
             raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
         if not isinstance(getattr(parent, name, module), Traversal):
-            raise AttributeError(f"`{name}` is not an nn.Module")
+            raise AttributeError(f"`{name}` is not an nn.Module")  # noqa: TRY004  (PyTorch's class)
         setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a path; AttributeError if there is none."""
         _, name, found = self._get_member(target)
         if not isinstance(found, Parameter):
-            raise AttributeError(f"`{name}` is not an nn.Parameter")
+            raise AttributeError(f"`{name}` is not an nn.Parameter")  # noqa: TRY004  (PyTorch's class)
         return found
 
     def get_buffer(self, target: str) -> Any:

@@ -14,7 +14,6 @@ from ...frontend.hyper import effect, refuse
 from ...frontend.tensor import Tensor
 from ..optimizer import Optimizer
 
-
 EPOCH_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
     "possible. Please use `scheduler.step()` to step the scheduler. During the deprecation, if "

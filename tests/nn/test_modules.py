@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parity
 
 @dataclass
 class Case:
-    """`make(nn)` builds the module; `shapes` are those of its inputs (arrays stand for themselves)."""
+    """`make(nn)` builds the module; `shapes` are its inputs', or arrays in their place."""
 
     name: str
     make: object
@@ -98,7 +98,7 @@ def _layers():
     yield Case("InstanceNorm2d", lambda nn: nn.InstanceNorm2d(3, affine=True), ((2, 3, 4, 4),))
     for dims, shape in ((1, (5, 3)), (1, (2, 3, 4)), (2, (2, 3, 4, 4)), (3, (2, 3, 2, 2, 2))):
         name = f"BatchNorm{dims}d"
-        make = lambda nn, name=name: getattr(nn, name)(3)  # noqa: E731
+        make = lambda nn, name=name: getattr(nn, name)(3)
         yield Case(f"{name} {len(shape)}", make, (shape,))
         yield Case(f"{name} {len(shape)} eval", lambda nn, make=make: make(nn).eval(), (shape,))
     yield Case("BatchNorm mean of all", lambda nn: nn.BatchNorm1d(3, momentum=None), ((5, 3),))
