@@ -1,4 +1,4 @@
-"""Reading and writing at positions that a tensor holds.
+"""Reading and writing along one dimension, at positions that a tensor holds.
 
 Positions are int64 (or int32). Those out of range raise PyTorch's IndexError.
 """
@@ -6,27 +6,22 @@ Positions are int64 (or int32). Those out of range raise PyTorch's IndexError.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
-from .core import as_array, broadcast_shapes, declare
+from .core import declare, type_name
 from .sampling import calls, ints, rows
 
 
 def check_bounds(
-    xp: Any,
-    index: Any,
-    extent: int,
-    message: str,
-    negative: bool = False,
+    xp: Any, index: Any, extent: int, message: str, negative: bool = False,
     error: type[Exception] = IndexError,
-) -> None:
-    """IndexError (or `error`) unless all of `index` lies in [0, extent), or from -extent where allowed.
+) -> None:  # fmt: skip
+    """`error` unless all of `index` lies in [0, extent), or from -extent where allowed.
 
     `message` may name `{index}`, the first offender.
     """
@@ -53,8 +48,14 @@ def _index_checks(F: Any, x: Any, index: Any, *rest: Any, dim: int) -> list[Any]
     return in_bounds(F, index, _extent(x, dim))
 
 
-def _out_of_bounds(dim: int, extent: int) -> str:
+def out_of_bounds(dim: int, extent: int) -> str:
+    """What `check_bounds` is to say."""
     return f"index {{index}} is out of bounds for dimension {dim} with size {extent}"
+
+
+def _check_along(xp: Any, index: Any, dim: int, extent: int) -> None:
+    """What gather, scatter and index_add raise: PyTorch's RuntimeError."""
+    check_bounds(xp, index, extent, out_of_bounds(dim, extent), error=RuntimeError)
 
 
 def _check_integer(name: str, spec: Spec) -> None:
@@ -63,29 +64,26 @@ def _check_integer(name: str, spec: Spec) -> None:
         raise RuntimeError(f"{name}(): Expected dtype {kinds} for index")
 
 
-def _fit(name: str, index: Shape, other: Shape, dim: int, apart_from: bool) -> None:
-    """`index` may be no larger than `other`, `dim` apart where `apart_from` says so."""
-    if len(index) != len(other):
+def _exceeds(index: Shape, other: Shape, dim: int | None = None) -> int | None:
+    """The first dimension but `dim` along which `index` is larger than `other`."""
+    pairs = enumerate(zip(index, other, strict=True))
+    return next((i for i, (a, b) in pairs if a > b and i != dim), None)
+
+
+def _check_gather(x: Any, index: Any, dim: int) -> None:
+    if len(x.shape) != len(index.shape):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    wrong = _exceeds(index.shape, x.shape, dim)
+    if wrong is not None:
         raise RuntimeError(
-            f"{name}(): Expected index to have the same number of dimensions as "
-            f"{'input' if apart_from else 'src'} tensor"
+            f"Size does not match at dimension {wrong} expected index {list(index.shape)} to be "
+            f"no larger than self {list(x.shape)} apart from dimension {dim}"
         )
-    for i, (a, b) in enumerate(zip(index, other, strict=True)):
-        if a > b and not (apart_from and i == dim):
-            what = f"apart from dimension {dim} " if apart_from else ""
-            raise RuntimeError(
-                f"Size does not match at dimension {i} expected index {list(index)} to be no "
-                f"larger than {'self' if apart_from else 'src'} {list(other)} {what}".rstrip()
-            )
 
 
 def _infer_gather(x: Spec, index: Spec, dim: int) -> tuple[Spec, ...]:
     _check_integer("gather", index)
-    if len(x.shape) != len(index.shape):
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor"
-        )
-    _fit("gather", index.shape, x.shape, dim, True)
+    _check_gather(x, index, dim)
     return (x.with_shape(index.shape),)
 
 
@@ -97,14 +95,12 @@ def _corner(shape: Shape, dim: int, full: Shape) -> tuple[slice, ...]:
 
 
 def _eval_gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
-    if x.ndim != index.ndim or index.dtype.kind != "i":
+    if index.dtype.kind != "i":
         raise TypeError("gather")
+    _check_gather(x, index, dim)
+    _check_along(xp, index, dim, _extent(x, dim))
     if x.ndim == 0:
-        check_bounds(xp, index, 1, _out_of_bounds(0, 1), error=RuntimeError)
         return x.copy()
-    _fit("gather", index.shape, x.shape, dim, True)
-    extent = x.shape[dim]
-    check_bounds(xp, index, extent, _out_of_bounds(dim, extent), error=RuntimeError)
     return xp.take_along_axis(x[_corner(index.shape, dim, x.shape)], index, dim)
 
 
@@ -157,35 +153,37 @@ def _places(xp: Any, index: Any, dim: int) -> tuple[Any, ...]:
     return tuple(places)
 
 
-def _check_scatter(name: str, base: Any, index: Any, src: Any, dim: int) -> None:
-    if not len(base.shape) == len(index.shape) == len(src.shape):
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as self tensor"
-            if len(base.shape) != len(index.shape)
-            else "Index tensor must have the same number of dimensions as src tensor"
-        )
-    _fit(name, index.shape, base.shape, dim, True)
-    _fit(name, index.shape, src.shape, dim, False)
+def _check_scatter(base: Any, index: Any, src: Any, dim: int) -> None:
+    for name, other in (("self", base), ("src", src)):
+        if len(other.shape) != len(index.shape):
+            raise RuntimeError(
+                f"Index tensor must have the same number of dimensions as {name} tensor"
+            )
+    if _exceeds(index.shape, base.shape, dim) is None and _exceeds(index.shape, src.shape) is None:
+        return
+    raise RuntimeError(
+        f"Expected index {list(index.shape)} to be no larger than self {list(base.shape)} apart "
+        f"from dimension {dim} and to be no larger size than src {list(src.shape)}"
+    )
 
 
-def _infer_scatter(name: str, base: Spec, index: Spec, src: Spec, dim: int) -> tuple[Spec, ...]:
-    _check_integer(name, index)
-    _check_scatter(name, base, index, src, dim)
+def _infer_scatter(base: Spec, index: Spec, src: Spec, dim: int) -> tuple[Spec, ...]:
+    _check_integer("scatter", index)
+    _check_scatter(base, index, src, dim)
     if base.dtype is not src.dtype:
-        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     return (base,)
 
 
-def _scatter_eval(name: str, write: Any) -> Any:
+def _scatter_eval(write: Any) -> Any:
     def eval(xp: Any, base: Any, index: Any, src: Any, dim: int) -> Any:
         if base.dtype != src.dtype or index.dtype.kind != "i":
-            raise TypeError(name)
-        _check_scatter(name, base, index, src, dim)
+            raise TypeError("scatter")
+        _check_scatter(base, index, src, dim)
         if base.ndim == 0:
             base, index, src = base.reshape(1), index.reshape(1), src.reshape(1)
             return eval(xp, base, index, src, 0).reshape(())
-        extent = base.shape[dim]
-        check_bounds(xp, index, extent, _out_of_bounds(dim, extent), error=RuntimeError)
+        _check_along(xp, index, dim, base.shape[dim])
         result = base.copy()
         part = src[_corner(index.shape, -1, src.shape)]
         write(xp, result, _places(xp, index, dim), part)
@@ -220,8 +218,8 @@ scatter = declare(
     "scatter",
     "scatter",
     checks=_index_checks,
-    infer=lambda base, index, src, dim: _infer_scatter("scatter", base, index, src, dim),
-    eval=_scatter_eval("scatter", _write),
+    infer=_infer_scatter,
+    eval=_scatter_eval(_write),
     saves=("in1", "shape2"),
     vjps=(
         lambda F, g, index, shape, dim: _scatter_saved(F, g, index, dim),
@@ -238,8 +236,8 @@ scatter_add = declare(
     "scatter_add",
     "scatter",
     checks=_index_checks,
-    infer=lambda base, index, src, dim: _infer_scatter("scatter_add", base, index, src, dim),
-    eval=_scatter_eval("scatter_add", _accumulate),
+    infer=_infer_scatter,
+    eval=_scatter_eval(_accumulate),
     saves=("in1", "shape2"),
     vjps=(
         lambda F, g, index, shape, dim: g,
@@ -296,18 +294,33 @@ index_select = declare(
 
 
 def _infer_index_add(base: Spec, index: Spec, src: Spec, dim: int) -> tuple[Spec, ...]:
-    _check_integer("index_add", index)
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(
+            "index_add_(): Expected dtype int32/int64 for index but got: "
+            f"{type_name(index.dtype)}"
+        )
     if len(index.shape) > 1:
         raise RuntimeError("index_add_(): Index is supposed to be 1-dimensional")
     if base.dtype is not src.dtype:
-        raise RuntimeError("index_add_(): self and source must have the same scalar type")
-    expected = (*base.shape[:dim], index.size, *base.shape[dim + 1 :])
-    if base.shape and src.shape != expected:
         raise RuntimeError(
-            f"index_add_(): Number of indices ({index.size}) should be equal to "
-            f"source.size(dim): ({src.shape[dim] if src.shape else 1}), for dim: {dim}"
+            f"index_add_(): self ({type_name(base.dtype)}) and source ({type_name(src.dtype)}) "
+            "must have the same scalar type"
         )
+    if base.shape and src.shape != (*base.shape[:dim], index.size, *base.shape[dim + 1 :]):
+        _refuse_source(base.shape, index.size, src.shape, dim)
     return (base,)
+
+
+def _refuse_source(base: Shape, count: int, src: Shape, dim: int) -> None:
+    if len(src) == len(base) and src[dim] == count:
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {list(base)} source.shape = {list(src)}"
+        )
+    raise RuntimeError(
+        f"index_add_(): Number of indices ({count}) should be equal to source.size(dim): "
+        f"({src[dim] if src else 1}), for dim: {dim}"
+    )
 
 
 def _eval_index_add(xp: Any, base: Any, index: Any, src: Any, dim: int) -> Any:
@@ -318,7 +331,7 @@ def _eval_index_add(xp: Any, base: Any, index: Any, src: Any, dim: int) -> Any:
         return xp.asarray(result + src.reshape(()))
     if src.shape != (*base.shape[:dim], index.size, *base.shape[dim + 1 :]):
         raise TypeError("index_add")
-    check_bounds(xp, index, base.shape[dim], "index out of range in self")
+    _check_along(xp, index, dim, base.shape[dim])
     add_rows(xp, xp.moveaxis(result, dim, 0), index.reshape(-1), xp.moveaxis(src, dim, 0))
     return result
 
@@ -379,7 +392,7 @@ def _infer_embedding(weight: Spec, index: Spec, padding_idx: int | None) -> tupl
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar "
-            f"types: Long, Int; but got {index.dtype.name} instead "
+            f"types: Long, Int; but got torch.{type_name(index.dtype)}Tensor instead "
             "(while checking arguments for embedding)"
         )
     return (weight.with_shape((*index.shape, weight.shape[1])),)
@@ -417,227 +430,4 @@ embedding = declare(
         lambda weight, index, padding_idx: weight[index],
         *calls(((5, 3), ints(2, 4)), ((5, 9), ints(7)), ((5, 3), ints()), padding_idx=None),
     ),
-)
-
-
-def indexed_shape(shape: Shape, dims: Sequence[int], index: Shape) -> Shape:
-    """The shape of NumPy's advanced indexing of `dims` by arrays that broadcast to `index`.
-
-    The index dimensions stand where the indexed ones stood if those are adjacent, else in front.
-    """
-    rest = [extent for i, extent in enumerate(shape) if i not in dims]
-    adjacent = all(b == a + 1 for a, b in pairwise(dims))
-    at = dims[0] if adjacent else 0
-    return (*rest[:at], *index, *rest[at:])
-
-
-def _index_shape(indices: Sequence[Any]) -> Shape:
-    shapes = [tuple(i.shape) for i in indices]
-    try:
-        return broadcast_shapes(*shapes)
-    except RuntimeError:
-        listed = ", ".join(str(list(shape)) for shape in shapes)
-        raise IndexError(
-            f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}"
-        ) from None
-
-
-def _full_index(ndim: int, dims: Sequence[int], indices: Sequence[Any]) -> tuple[Any, ...]:
-    full: list[Any] = [slice(None)] * ndim
-    for dim, index in zip(dims, indices, strict=True):
-        full[dim] = index
-    return tuple(full)
-
-
-def _check_indices(xp: Any, x: Any, indices: Sequence[Any], dims: Sequence[int]) -> None:
-    _index_shape(indices)
-    for number, (dim, index) in enumerate(zip(dims, indices, strict=True)):
-        if index.dtype.kind != "i":
-            raise TypeError("index")
-        # PyTorch counts the indexed dimensions only.
-        check_bounds(xp, index, x.shape[dim], _out_of_bounds(number, x.shape[dim]), negative=True)
-
-
-def _infer_index(x: Spec, *indices: Spec, dims: Shape) -> tuple[Spec, ...]:
-    for index in indices:
-        if index.dtype not in (dtypes.int64, dtypes.int32):
-            raise IndexError(
-                "tensors used as indices must be long, int, byte or bool tensors"
-            )
-    return (x.with_shape(indexed_shape(x.shape, dims, _index_shape(indices))),)
-
-
-def _eval_index(xp: Any, x: Any, *indices: Any, dims: Shape) -> Any:
-    _check_indices(xp, x, indices, dims)
-    result = x[_full_index(x.ndim, dims, indices)]
-    return result if isinstance(result, xp.ndarray) else xp.asarray(result)
-
-
-def _index_vjp(
-    F: Any, needs: Sequence[bool], g: Any, *saved: Any, dims: Shape
-) -> list[Any]:
-    shapes, *indices = saved
-    zeros = F.new_full(g, shape=shapes[0], value=0)
-    indices = indices[: len(needs) - 1]
-    grad = F.index_put(zeros, g, *indices, dims=dims, accumulate=True)
-    return [grad] + [None] * len(indices)
-
-
-def _advanced_checks(F: Any, x: Any, indices: Sequence[Any], dims: Shape) -> list[Any]:
-    return [
-        condition
-        for dim, index in zip(dims, indices, strict=True)
-        for condition in in_bounds(F, index, x.shape[dim], negative=True)
-    ]
-
-
-#: NumPy's advanced indexing: index tensor k stands in dimension `dims[k]` (sorted).
-index = declare(
-    "index",
-    "gather",
-    infer=_infer_index,
-    eval=_eval_index,
-    checks=lambda F, x, *indices, dims: _advanced_checks(F, x, indices, dims),
-    saves=("shapes", *(f"in{i}" for i in range(1, 9))),
-    joint_vjp=_index_vjp,
-    samples=rows(
-        lambda x, *indices, dims: x[_full_index(x.ndim, dims, indices)],
-        *calls(((3, 4), ints(5, low=-3, high=3)), ((3, 9), ints(2, 2, high=3)),
-               ((3,), ints(high=3)), (ints(3, 2), ints(4, high=3)), dims=(0,)),
-        *calls(((3, 4, 2), ints(5, high=3), ints(2, 1, high=4)), dims=(0, 1)),
-        *calls(((3, 2, 4), ints(5, high=3), ints(5, high=4)), dims=(0, 2)),
-        *calls(((2, 3, 4), ints(3, high=4)), dims=(2,)),
-    ),
-)  # fmt: skip
-
-
-def _infer_index_put(
-    base: Spec, values: Spec, *indices: Spec, dims: Shape, accumulate: bool
-) -> tuple[Spec, ...]:
-    (target,) = _infer_index(base, *indices, dims=dims)
-    if base.dtype is not values.dtype:
-        raise RuntimeError(
-            "Index put requires the source and destination dtypes match, got "
-            f"{base.dtype.name.capitalize()} for the destination and "
-            f"{values.dtype.name.capitalize()} for the source."
-        )
-    try:
-        fits = broadcast_shapes(target.shape, values.shape) == target.shape
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
-            f"indexing result of shape {list(target.shape)}"
-        )
-    return (base,)
-
-
-def _eval_index_put(
-    xp: Any, base: Any, values: Any, *indices: Any, dims: Shape, accumulate: bool
-) -> Any:
-    if base.dtype != values.dtype:
-        raise TypeError("index_put")
-    _check_indices(xp, base, indices, dims)
-    result = base.copy()
-    place = _full_index(base.ndim, dims, indices)
-    if not accumulate:
-        result[place] = values
-    elif len(indices) == 1 and dims == (0,):
-        flat = indices[0].reshape(-1) % max(base.shape[0], 1)
-        rows = xp.broadcast_to(values, (*indices[0].shape, *base.shape[1:]))
-        add_rows(xp, result, flat, rows.reshape(flat.size, *base.shape[1:]))
-    else:
-        xp.add.at(result, place, values)
-    return result
-
-
-def _index_put_vjp(
-    F: Any, needs: Sequence[bool], g: Any, *saved: Any, dims: Shape, accumulate: bool
-) -> list[Any]:
-    shapes, *indices = saved
-    indices = indices[: len(needs) - 2]
-    grads: list[Any] = [None] * len(needs)
-    if needs[0]:
-        zeros = None if accumulate else F.new_full(g, shape=shapes[1], value=0)
-        grads[0] = g if accumulate else F.index_put(
-            g, zeros, *indices, dims=dims, accumulate=False)  # fmt: skip
-    if needs[1]:
-        grads[1] = F.sum_to(F.index(g, *indices, dims=dims), shape=shapes[1])
-    return grads
-
-
-def _put(base: Any, values: Any, *indices: Any, dims: Shape, accumulate: bool) -> Any:
-    result, place = np.array(base), _full_index(base.ndim, dims, indices)
-    if not accumulate:
-        result[place] = values
-        return result
-    numbers = np.arange(base.size).reshape(base.shape)[place]
-    added = np.broadcast_to(values, numbers.shape).reshape(-1)
-    weights = np.bincount(numbers.reshape(-1), added, base.size)
-    return result + weights.reshape(base.shape)
-
-
-#: Inputs (base, values, index tensors ...): the base with elements replaced, or added to.
-index_put = declare(
-    "index_put",
-    "scatter",
-    infer=_infer_index_put,
-    eval=_eval_index_put,
-    checks=lambda F, base, values, *indices, dims, accumulate: _advanced_checks(
-        F, base, indices, dims
-    ),
-    saves=("shapes", *(f"in{i}" for i in range(2, 10))),
-    joint_vjp=_index_put_vjp,
-    samples=rows(
-        _put,
-        *calls(((3, 4), (5, 4), ints(5, low=-3, high=3)), ((3, 9), (1,), ints(2, 2, high=3)),
-               ((3, 9), (7, 9), ints(7, high=3)), dims=(0,), accumulate=True),
-        *calls(((3, 4, 2), (2, 5, 2), ints(5, high=3), ints(2, 1, high=4)), dims=(0, 1),
-               accumulate=True),
-        *calls(((4, 3), (2, 3), np.array([2, -4])), ((4, 3), (), np.array([1])), dims=(0,),
-               accumulate=False),
-        *calls(((2, 3, 4), (2, 3), np.array([0, 1]), np.array([3, 1])), dims=(0, 2),
-               accumulate=False),
-    ),
-)  # fmt: skip
-
-
-def _infer_take(x: Spec, index: Spec) -> tuple[Spec, ...]:
-    if index.dtype is not dtypes.int64:
-        raise RuntimeError(
-            f"take(): Expected a long tensor for index, but got {index.dtype.name.capitalize()}"
-        )
-    return (x.with_shape(index.shape),)
-
-
-def _decompose_take(F: Any, x: Any, index: Any) -> Any:
-    n = math.prod(x.shape)
-    return F.index(F.reshape(x, shape=(n,)), index, dims=(0,))
-
-
-def _take_vjp(F: Any, g: Any, index: Any, shape: Shape) -> Any:
-    zeros = F.new_full(g, shape=(math.prod(shape),), value=0)
-    flat = F.index_put(zeros, g, index, dims=(0,), accumulate=True)
-    return F.reshape(flat, shape=shape)
-
-
-def _eval_take(xp: Any, x: Any, index: Any) -> Any:
-    if index.dtype.kind != "i":
-        raise TypeError("take")
-    check_bounds(xp, index, x.size, "out of range: tried to access index {index} on a tensor of "
-                 f"{x.size} elements.", negative=True)  # fmt: skip
-    return as_array(xp, x.take(index))
-
-
-take = declare(
-    "take",
-    "composite",
-    infer=_infer_take,
-    eval=_eval_take,
-    decompose=_decompose_take,
-    checks=lambda F, x, index: in_bounds(F, index, math.prod(x.shape), negative=True),
-    saves=("in1", "shape0"),
-    vjps=(_take_vjp, None),
-    samples=rows("numpy.take", *calls(((3, 4), ints(2, 3, low=-12, high=12)), ((5,), ints()))),
 )

@@ -87,6 +87,8 @@ def _eval_expand(xp: Any, x: Any, shape: Shape) -> Any:
         return x[...]
     if -1 in shape:
         lead = len(shape) - x.ndim
+        if -1 in shape[:lead]:
+            raise ValueError("expand")
         shape = tuple(x.shape[i - lead] if s == -1 else s for i, s in enumerate(shape))
     if xp is np and x.size == 1 and x.dtype.kind in "biuf" and _fits(x.shape, shape):
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
