@@ -49,10 +49,27 @@ class Assembled:
         self.program = program
         self.sources = sources
         self.fallbacks = fallbacks
+        self.bound: dict[int, np.ndarray] = {}
 
     def bind(self, slot: int, array: np.ndarray) -> None:
         """Pass `array` as input `slot` in every run."""
+        self.bound[slot] = array
         self.program.bind(slot, array)
+
+    def profile(self, arrays: Sequence[np.ndarray]) -> list[str]:
+        """Each instruction with its shortest time; run on copies, so that nothing changes.
+
+        `arrays` are the inputs that are not bound.
+        """
+        passed = iter(arrays)
+        values = [
+            _twin(self.bound[slot] if slot in self.bound else next(passed))
+            for slot in range(len(self.graph.inputs))
+        ]
+        values += [np.empty(v.shape, v.dtype.numpy) for v in self.graph.outputs]
+        program = Program(self.program.instructions, len(values), 0, self.program.memory.arena)
+        rows = program.profile(*values)
+        return [f"{1e6 * row.seconds:10.2f} us  {row.name}" for row in rows]
 
     def run(self, *arrays: np.ndarray) -> bool:
         """Compute the outputs and update inputs in place; False, with nothing changed, on a check.
@@ -252,6 +269,17 @@ class _Assembler:
         place = dict(zip(used, offsets, strict=True))
         self.instructions = [_moved(i, place) for i in self.instructions]
         return size
+
+
+def _twin(array: np.ndarray) -> np.ndarray:
+    """A copy with the same strides, in memory of its own."""
+    low, high = np.lib.array_utils.byte_bounds(array)
+    memory = np.empty(high - low, np.uint8)
+    start = array.__array_interface__["data"][0] - low
+    twin = np.ndarray(array.shape, array.dtype, memory, start, array.strides)
+    if 0 not in array.strides:
+        twin[...] = array
+    return twin
 
 
 def _single(node: Node) -> Graph:

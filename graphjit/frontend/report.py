@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import sys
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from .. import config
 from ..ir.graph import Graph
+from ..ir.printer import to_text
 
 if TYPE_CHECKING:
     from ..passes.pipeline import Stage
@@ -16,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """One recording: how long it ran and compiled, and what came of it."""
+    """One recording: why it was made, how long it ran and compiled, and what came of it."""
 
     key: Hashable
     record_seconds: float
+    miss: str
     compile_seconds: float = 0.0
     reason: str = ""
     stages: list[Stage] = field(default_factory=list)
@@ -45,22 +52,9 @@ class Report:
         if traced.eager_reason is not None:
             lines.append(f"  runs eagerly: {traced.eager_reason}")
         for number, attempt in enumerate(traced.attempts):
-            lines.append(f"  recording {number}: {self.line(attempt)}")
+            lines.append(f"  recording {number}: {describe(attempt)}")
             lines += [f"    {row}" for row in self._details(attempt)]
         return "\n".join(lines)
-
-    def line(self, attempt: Attempt) -> str:
-        """One recording in one line."""
-        recorded = f"recorded in {1e3 * attempt.record_seconds:.1f} ms"
-        if attempt.variant is None:
-            return f"{recorded}, not compiled: {attempt.reason or 'the compiler failed'}"
-        executable = attempt.variant.executable
-        kernels = len(getattr(executable, "sources", {}))
-        hosts = len(getattr(executable, "fallbacks", ()))
-        return (
-            f"{recorded}, compiled in {1e3 * attempt.compile_seconds:.1f} ms, "
-            f"{kernels} kernels, {hosts} host calls, {attempt.variant.replays} replays"
-        )
 
     def _details(self, attempt: Attempt) -> list[str]:
         if attempt.variant is None:
@@ -97,3 +91,43 @@ class Report:
             ),
             "compile_seconds": sum(a.compile_seconds for a in compiled),
         }
+
+
+def describe(attempt: Attempt) -> str:
+    """One recording in one line."""
+    recorded = f"{attempt.miss}: recorded in {1e3 * attempt.record_seconds:.1f} ms"
+    if attempt.variant is None:
+        return f"{recorded}, not compiled: {attempt.reason or 'the compiler failed'}"
+    executable = attempt.variant.executable
+    kernels = len(getattr(executable, "sources", {}))
+    hosts = len(getattr(executable, "fallbacks", ()))
+    return (
+        f"{recorded}, compiled in {1e3 * attempt.compile_seconds:.1f} ms, "
+        f"{kernels} kernels, {hosts} host calls, {attempt.variant.replays} replays"
+    )
+
+
+def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
+    """Print and dump what `GRAPHJIT_DEBUG` and `GRAPHJIT_DUMP` ask for of a new variant."""
+    level = config.get_int("DEBUG")
+    executable: Any = None if attempt.variant is None else attempt.variant.executable
+    sources: dict[str, str] = getattr(executable, "sources", {})
+    if level >= 1:
+        _say(f"{name}: {describe(attempt)}")
+    if level >= 2 and hasattr(executable, "profile"):
+        for row in executable.profile(arrays):
+            _say(f"{name}: {row}")
+    if level >= 4:
+        for source in sources.values():
+            _say(source)
+    if level >= 5 and attempt.graph is not None:
+        for stage in attempt.stages:
+            _say(f"after {stage.name}\n{to_text(stage.graph)}")
+    if config.get_str("DUMP"):
+        folder = Path(config.get_str("DUMP"))
+        for kernel, source in sources.items():
+            (folder / f"kernel_{kernel}.py").write_text(source)
+
+
+def _say(text: str) -> None:
+    print(f"graphjit: {text}", file=sys.stderr)

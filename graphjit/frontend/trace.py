@@ -6,7 +6,7 @@ The only module that names all the stages: recorder, passes, code generation, ru
 from __future__ import annotations
 
 import functools
-import sys
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Hashable
@@ -18,10 +18,11 @@ from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Reads, is_opaque, snapshot, watching
 from .interpreted import Interpreted
+from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
 from .recorder import Recorder, Recording
-from .report import Attempt, Report
+from .report import Attempt, Report, announce
 from .state import GUARDED, VERSIONS
 from .tensor import Tensor
 from .variant import Executable, Variant, signature
@@ -88,6 +89,7 @@ class Traced:
         if self.count >= self.max_variants:
             self._stay_eager(f"more than {self.max_variants} variants (GRAPHJIT_MAX_VARIANTS)")
             return self.function(*args, **kwargs)
+        miss = miss_reason(key, itertools.chain(*self.variants.values()), tensors)
         recorder, reads = Recorder(tensors), Reads()
         structure = VERSIONS.structure
         start = time.perf_counter()
@@ -98,7 +100,7 @@ class Traced:
                 result = self.function(*args, **kwargs)
         finally:
             MODE.recorder = None
-        attempt = Attempt(key, time.perf_counter() - start)
+        attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
         try:
             leaves: list[Tensor] = []
@@ -150,8 +152,7 @@ class Traced:
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        if config.get_int("DEBUG") >= 1:
-            print(f"graphjit: {Report(self).line(attempt)}", file=sys.stderr)
+        announce(self.function.__qualname__, attempt, [t._array for t in tensors])
 
     def _stay_eager(self, reason: str) -> None:
         self.eager_reason = reason

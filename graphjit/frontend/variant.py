@@ -101,6 +101,7 @@ class Variant:
         self.recording = recording
         self.executable = executable
         self.structural = structural
+        self.guards = structural + always
         self._sort(always)
         self.result = result
         self.binding = Binding.of(recording, executable)
@@ -207,7 +208,7 @@ class Variant:
         for guard in self.others:
             if not guard.holds():
                 return False
-        return self._grads_fit(tensors) and self._apart(tensors)
+        return self.grads_fit(tensors) and self._apart(tensors)
 
     def _still_structured(self) -> bool:
         for (tensor, array), requires in zip(self.binding.captured, self.frozen, strict=True):
@@ -232,7 +233,7 @@ class Variant:
         self.hyper = VERSIONS.hyper
         return True
 
-    def _grads_fit(self, tensors: Sequence[Tensor]) -> bool:
+    def grads_fit(self, tensors: Sequence[Tensor]) -> bool:
         for owner in self.recording.grads_absent:
             if _resolve(owner, tensors)._grad is not None:
                 return False

@@ -501,3 +501,56 @@ def test_trace_with_parentheses_and_without_a_function():
     assert f(gj.ones(1)).item() == f(gj.ones(1)).item() == 2
     with pytest.raises(TypeError, match="takes a function"):
         gj.trace(3)
+
+
+def run_debug(tmp_path, level, capsys, monkeypatch):
+    monkeypatch.setenv("GRAPHJIT_DEBUG", str(level))
+    monkeypatch.setenv("GRAPHJIT_DUMP", str(tmp_path))
+    model = small_model()
+    step = gj.trace(training(model, optim.SGD(model.parameters(), lr=0.1)))
+    before = model[0].weight.detach().clone()
+    base = gj.ones(12, 8)
+    step(base[::2, ::2], gj.ones(6, 2))
+    monkeypatch.setenv("GRAPHJIT_DEBUG", "0")
+    twin = small_model()
+    training(twin, optim.SGD(twin.parameters(), lr=0.1))(base[::2, ::2], gj.ones(6, 2))
+    assert not gj.equal(before, twin[0].weight)
+    np.testing.assert_allclose(model[0].weight.detach().numpy(), twin[0].weight.detach().numpy())
+    return capsys.readouterr().err
+
+
+def test_debug_levels_print_more_and_more_and_change_nothing(tmp_path, capsys, monkeypatch):
+    texts = [run_debug(tmp_path, level, capsys, monkeypatch) for level in range(6)]
+    assert texts[0] == ""
+    assert "first call: recorded in" in texts[1] and "compiled in" in texts[1]
+    assert " us  matmul" in texts[2] and " us  matmul" not in texts[1]
+    assert "fuse" in texts[3]
+    assert "def kernel(table, begin, end):" in texts[4]
+    assert "after decompose" in texts[5]
+
+
+def test_dumped_graphs_are_python_and_kernels_are_kept(tmp_path, capsys, monkeypatch):
+    run_debug(tmp_path, 0, capsys, monkeypatch)
+    graphs, kernels = sorted(tmp_path.glob("graph*.py")), list(tmp_path.glob("kernel*.py"))
+    assert graphs and kernels
+    for path in (*graphs, *kernels):
+        compile(path.read_text(), path, "exec")
+
+
+def test_disabled_tracing_runs_the_function(monkeypatch):
+    monkeypatch.setenv("GRAPHJIT_DISABLE", "1")
+    step = gj.trace(lambda x: x + 1)
+    assert step(gj.ones(1)).item() == 2
+    assert step.stats()["recordings"] == 0
+
+
+def test_explain_tells_variants_kernels_and_why_each_was_recorded():
+    _, traced, *_ = pair(OPTIMIZERS["sgd"])
+    for size in (6, 5):
+        for x, y in batches(2, size):
+            traced(x, y)
+    text = traced.explain()
+    assert "2 compiled variant(s)" in text and "0 host calls" in text
+    assert "tensor 0: shape was (6, 4), is (5, 4)" in text
+    assert all("def kernel" in source for source in traced.kernels().values())
+    assert traced.graph is not None and "fused" in {node.op.name for node in traced.graph.nodes}
