@@ -20,7 +20,7 @@ from tqdm import tqdm
 import graphjit
 from graphjit import nn, optim
 
-EPOCHS = 20
+EPOCHS = 16
 BATCH = 32
 TEST_SHARE = 0.2
 
