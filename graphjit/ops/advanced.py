@@ -46,7 +46,6 @@ def _full_index(ndim: int, dims: Sequence[int], indices: Sequence[Any]) -> tuple
 
 
 def _check_indices(xp: Any, x: Any, indices: Sequence[Any], dims: Sequence[int]) -> None:
-    _index_shape(indices)
     for number, (dim, index) in enumerate(zip(dims, indices, strict=True)):
         if index.dtype.kind != "i":
             raise TypeError("index")
@@ -64,6 +63,9 @@ def _infer_index(x: Spec, *indices: Spec, dims: Shape) -> tuple[Spec, ...]:
 
 
 def _eval_index(xp: Any, x: Any, *indices: Any, dims: Shape) -> Any:
+    shape = indexed_shape(x.shape, dims, _index_shape(indices))
+    if 0 in shape:  # PyTorch does not look at positions that select nothing.
+        return xp.empty(shape, x.dtype)
     _check_indices(xp, x, indices, dims)
     result = x[_full_index(x.ndim, dims, indices)]
     return result if isinstance(result, xp.ndarray) else xp.asarray(result)
@@ -134,6 +136,8 @@ def _eval_index_put(
 ) -> Any:
     if base.dtype != values.dtype:
         raise TypeError("index_put")
+    if 0 in indexed_shape(base.shape, dims, _index_shape(indices)):
+        return base.copy()
     _check_indices(xp, base, indices, dims)
     result = base.copy()
     place = _full_index(base.ndim, dims, indices)
