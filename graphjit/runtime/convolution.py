@@ -6,29 +6,13 @@ Arrays that are read may have any strides.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import cache, gemm, objects
-from .instruction import Argument, Instruction, Layout, Scratch, Status
+from . import gemm, library
+from .instruction import Argument, Instruction, Layout, Scratch, Status, row_major
 from .words import convolution as word
 
 Pair = tuple[int, int]
-
-_HERE = Path(__file__).parent
-_SOURCES = tuple(
-    _HERE / name
-    for name in (
-        "native/convolution.py",
-        "native/columns.py",
-        "native/matmul.py",
-        "native/blas.py",
-        "native/memory.py",
-        "native/scratch.py",
-        "words/convolution.py",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +105,8 @@ def conv2d_weight_grad(
 
 def _planes_are_rows(layout: Layout) -> bool:
     """Whether each plane has no gaps, and planes of one sample can be rows of a matrix."""
+    if layout.size == 0:
+        return True
     (channels, height, width), (channel, row, column) = layout.shape[1:], layout.strides[1:]
     return (
         (column == 1 or width == 1)
@@ -137,7 +123,9 @@ def _rows_are_dense(weight: Layout) -> bool:
 
 def _dense_strides(layout: Layout) -> tuple[int, ...]:
     """Strides in which those of dimensions of one element are large enough for a library."""
-    wanted = Layout.contiguous(layout.pointer, layout.shape, layout.dtype).strides
+    wanted = row_major(layout.shape)
+    if layout.size == 0:
+        return wanted
     triples = zip(layout.shape, layout.strides, wanted, strict=True)
     return tuple(stride if extent > 1 else dense for extent, stride, dense in triples)
 
@@ -146,8 +134,8 @@ def _instruction(
     kind: str, name: str, c: Convolution, extent: int, by_output: bool = False
 ) -> Instruction:
     dtype = c.image.dtype
-    library = gemm.library(dtype)
-    if library is None:
+    product = gemm.library(dtype)
+    if product is None:
         raise ValueError(f"no matrix product for {dtype}")
     if 0 in (*c.image.shape[1:], *c.weight.shape, *c.result.shape[1:]):
         raise ValueError("convolution of nothing")
@@ -163,13 +151,13 @@ def _instruction(
         word.COPY_WEIGHT: int(copy_weight),
         word.COPY_RESULT: int(copy_result),
         word.BY_OUTPUT: int(by_output),
-        word.GEMM: library.gemm,
-        word.GET_THREADS: library.get_threads,
-        word.SET_THREADS: library.set_threads,
+        word.GEMM: product.gemm,
+        word.GET_THREADS: product.get_threads,
+        word.SET_THREADS: product.set_threads,
         word.STATUS: Status(),
         word.SCRATCH: Scratch(scratch) if scratch else 0,
     }
-    address = _kernel(kind, library.flavour, dtype.name)
+    address = library.kernel("convolution", kind, product.flavour, dtype.name)
     return Instruction(name, address, tuple(table[i] for i in range(word.WORDS)), 0, extent)
 
 
@@ -191,18 +179,3 @@ def _geometry(c: Convolution) -> dict[int, Argument]:
     ):
         table |= dict(enumerate(_dense_strides(layout), first))
     return table
-
-
-@functools.cache
-def _digest() -> str:
-    return cache.source_digest(*_SOURCES)
-
-
-@functools.cache
-def _kernel(kind: str, flavour: str, dtype: str) -> int:
-    def build() -> objects.ObjectCode:
-        from .native import convolution
-
-        return objects.compile_function(getattr(convolution, kind)(flavour, dtype))
-
-    return cache.kernel_address(f"convolution.{kind} {flavour} {dtype} {_digest()}", build)

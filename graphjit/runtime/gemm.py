@@ -16,16 +16,10 @@ from importlib import metadata
 from pathlib import Path
 
 from ..dtypes import DType, float32, float64
-from . import cache, objects
+from . import library as kernels
 from .instruction import Argument, Instruction, Layout, Scratch, Status
 from .words import matmul as word
 
-_HERE = Path(__file__).parent
-_SOURCES = tuple(
-    _HERE / name
-    for name in ("native/matmul.py", "native/blas.py", "native/memory.py", "native/scratch.py",
-                 "words/matmul.py")
-)  # fmt: skip
 ONEDNN_WHEELS = ("onednn-cpu-gomp", "onednn")
 
 
@@ -295,28 +289,13 @@ def _library_instruction(product: Product, found: Library) -> Instruction:
         word.STATUS: Status(),
         word.SCRATCH: Scratch(scratch) if scratch else 0,
     }
-    address = _kernel("library", found.flavour, product.c.dtype.name)
+    address = kernels.kernel("matmul", "library", found.flavour, product.c.dtype.name)
     extent = product.count * (n if by_columns else m)
     return Instruction("matmul", address, _table(product, changes), 0, extent)
 
 
 def _loop_instruction(product: Product) -> Instruction:
-    address = _kernel("loops", product.c.dtype.name)
+    address = kernels.kernel("matmul", "loops", product.c.dtype.name)
     return Instruction(
         "matmul", address, _table(product, {}), 0, product.count * product.rows.extent
     )
-
-
-@functools.cache
-def _digest() -> str:
-    return cache.source_digest(*_SOURCES)
-
-
-@functools.cache
-def _kernel(kind: str, *parameters: str) -> int:
-    def build() -> objects.ObjectCode:
-        from .native import matmul
-
-        return objects.compile_function(getattr(matmul, kind)(*parameters))
-
-    return cache.kernel_address(f"matmul.{kind} {parameters} {_digest()}", build)

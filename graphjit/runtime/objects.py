@@ -6,6 +6,7 @@ a native function. Only compiling imports Numba.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import struct
@@ -70,14 +71,21 @@ def _with_unique_name(function: Callable[..., Any]) -> FunctionType:
     return copy
 
 
+@functools.cache
+def initialise_llvm() -> Any:
+    """llvmlite's binding, ready to make code for this machine."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
 class _Engine:
     """The process's one linker of object code; not thread-safe."""
 
     def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
+        llvm = initialise_llvm()
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         self._llvm = llvm
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)

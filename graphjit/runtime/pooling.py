@@ -6,21 +6,15 @@ keep a window in registers.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
-from pathlib import Path
 
-from . import cache, objects
+from . import library
 from .instruction import Argument, Instruction, Layout
 
 Pair = tuple[int, int]
 
 #: Windows of up to so many elements are kept in registers.
 REGISTER_WINDOW = 9
-_HERE = Path(__file__).parent
-_SOURCES = tuple(
-    _HERE / name for name in ("native/pooling.py", "native/memory.py", "words/pooling.py")
-)
 
 
 def max_pool2d(
@@ -110,19 +104,6 @@ def _table(
 
 def _address(kind: str, image: Layout, kernel: Pair, tiles: bool) -> int:
     name = image.dtype.name
-    return _kernel(kind + "_tiles", name, *kernel) if tiles else _kernel(kind, name)
-
-
-@functools.cache
-def _digest() -> str:
-    return cache.source_digest(*_SOURCES)
-
-
-@functools.cache
-def _kernel(kind: str, *parameters: str | int) -> int:
-    def build() -> objects.ObjectCode:
-        from .native import pooling
-
-        return objects.compile_function(getattr(pooling, kind)(*parameters))
-
-    return cache.kernel_address(f"pooling.{kind} {parameters} {_digest()}", build)
+    if tiles:
+        return library.kernel("pooling", f"{kind}_tiles", name, *kernel)
+    return library.kernel("pooling", kind, name)

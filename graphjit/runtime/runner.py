@@ -9,56 +9,35 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cache, objects
+from . import library, objects
 from .words import program as word
 
 Words = NDArray[np.int64]
 Entry = Callable[..., int]
 
-_NATIVE = Path(__file__).parent / "native"
 _METH_FASTCALL = 0x0080
-_SIGNATURES = {
-    "enter": "int64(int64,int64,int64)",
-    "walk": "int64(int64,int64,int64)",
-    "patch": "void(int64)",
-}
-
-
-@functools.cache
-def _digest() -> str:
-    here = Path(__file__).parent / "words" / "program.py"
-    return cache.source_digest(_NATIVE / "runner.py", _NATIVE / "memory.py", here)
-
-
-@functools.cache
-def native(name: str) -> int:
-    """The address of `enter`, `walk` or `patch` of the native runner."""
-
-    def build() -> objects.ObjectCode:
-        from .native import runner
-
-        return objects.compile_function(getattr(runner, name), _SIGNATURES[name])
-
-    return cache.kernel_address(f"runner.{name} {_digest()}", build)
 
 
 @functools.cache
 def walk() -> Callable[[int, int, int], int]:
     """`walk(program, begin, end)`: runs rows as they are; the row that stopped, from 1, or 0."""
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
-    return kind(native("walk"))
+    return kind(library.function("runner", "walk", "i64", 3))
 
 
 @functools.cache
 def patch() -> Callable[[int], None]:
     """`patch(program)`: writes the slots into the argument tables."""
-    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(native("patch"))
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(library.function("runner", "patch", None, 1))
+
+
+def _enter() -> int:
+    return library.function("runner", "enter", "i64", 3)
 
 
 class _MethodDefinition(ctypes.Structure):
@@ -75,7 +54,7 @@ class _MethodDefinition(ctypes.Structure):
 @functools.cache
 def _definition() -> _MethodDefinition:
     """Built-in functions point to their definition for as long as they live: it is never freed."""
-    return _MethodDefinition(b"program", native("enter"), _METH_FASTCALL, None)
+    return _MethodDefinition(b"program", _enter(), _METH_FASTCALL, None)
 
 
 @functools.cache

@@ -42,3 +42,5 @@
 ) = range(38)
 
 BATCH_DIMS = 4
+#: Batch dimensions from the last to the first.
+BATCH_ORDER = range(BATCH_DIMS - 1, -1, -1)

@@ -9,8 +9,19 @@ import platform
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
+from ..language import i32, i64, inline
+from ..language.emit import instruction
+from ..language.instructions import (
+    call,
+    call_kernel,
+    compare_and_swap,
+    intrinsic,
+    load_int,
+    loader,
+    place,
+    store_int,
+)
 from ..words.program import (
     ARGUMENTS,
     ARRAY_TYPE,
@@ -30,64 +41,47 @@ from ..words.program import (
     SLOTS,
     STATUS,
 )
-from .memory import (
-    I32,
-    call_kernel,
-    caller,
-    compare_and_swap,
-    inline,
-    intrinsic,
-    load_int,
-    store_int,
-)
 
 #: Bits of MXCSR: results and operands below the smallest normal number become zero.
 FLUSH_TO_ZERO = 0x8040
 HAS_MXCSR = platform.machine().lower() in ("x86_64", "amd64")
 
-call_pointer = caller(types.int64)
-call_with_word = caller(types.int64, types.int64)
+call_pointer = call(i64)
+call_with_word = call(i64, i64)
 
 
-def _control_word(builder: Any, name: str, at: Any) -> None:
-    byte_pointer = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte_pointer])
-    function = builder.module.declare_intrinsic(f"llvm.x86.sse.{name}", fnty=kind)
-    builder.call(function, [builder.bitcast(at, byte_pointer)])
+@instruction
+def control_word(builder: Any, name: str, address: Any) -> None:
+    """Store or load MXCSR at `address`."""
+    at = builder.inttoptr(address, ir.IntType(8).as_pointer())
+    intrinsic(builder, f"llvm.x86.sse.{name}", ir.VoidType(), at)
 
 
-@intrinsic
-def read_float_control(typing: Any) -> Any:
-    """The floating-point control word of this thread; 0 on CPUs other than x86."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not HAS_MXCSR:
-            return I32(0)
-        at = builder.alloca(I32)
-        _control_word(builder, "stmxcsr", at)
-        return builder.load(at)
-
-    return types.int32(), generate
+load_word = loader(i32)
 
 
-@intrinsic
-def write_float_control(typing: Any, word: Any) -> Any:
-    """Set the floating-point control word of this thread."""
+@inline
+def flush_denormals() -> Any:
+    """Have this thread take denormal numbers for zero; returns what `restore` needs."""
+    if not HAS_MXCSR:
+        return 0
+    word = place(i32(0))
+    control_word("stmxcsr", word)
+    before = load_word(word, 0)
+    control_word("ldmxcsr", place(before | FLUSH_TO_ZERO))
+    return before
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if HAS_MXCSR:
-            at = builder.alloca(I32)
-            builder.store(args[0], at)
-            _control_word(builder, "ldmxcsr", at)
-        return context.get_dummy_value()
 
-    return types.void(types.int32), generate
+@inline
+def restore(control: Any) -> None:
+    """Undo `flush_denormals`."""
+    if HAS_MXCSR:
+        control_word("ldmxcsr", place(control))
 
 
 @inline
 def _walk(rows: int, status: int, begin: int, end: int) -> int:
-    control = read_float_control()
-    write_float_control(types.int32(control | FLUSH_TO_ZERO))
+    control = flush_denormals()
     stopped = 0
     for i in range(begin, end):
         row = rows + 32 * i
@@ -95,7 +89,7 @@ def _walk(rows: int, status: int, begin: int, end: int) -> int:
         if load_int(status, 0) != 0:
             stopped = i + 1
             break
-    write_float_control(control)
+    restore(control)
     return stopped
 
 
@@ -133,7 +127,7 @@ def _execute(program: int) -> Any:
     save = load_int(program, SAVE_THREAD)
     thread = 0
     if save != 0:
-        thread = call_pointer(save, ())
+        thread = call_pointer(save)
     stopped = _walk(
         load_int(program, ROWS),
         load_int(program, STATUS),
@@ -141,7 +135,7 @@ def _execute(program: int) -> Any:
         load_int(program, END),
     )
     if save != 0:
-        call_with_word(load_int(program, RESTORE_THREAD), (thread,))
+        call_with_word(load_int(program, RESTORE_THREAD), thread)
     return stopped
 
 
@@ -160,7 +154,7 @@ def enter(program_array: int, arguments: int, count: int) -> Any:
             if _take_arguments(program, arguments):
                 result = _execute(program)
             store_int(program, BUSY, 0)
-    return call_with_word(load_int(program, MAKE_INT), (result,))
+    return call_with_word(load_int(program, MAKE_INT), result)
 
 
 def walk(program: int, begin: int, end: int) -> Any:

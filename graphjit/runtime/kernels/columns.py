@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..language import inline
+from ..language.instructions import argument, loader, storer
+from ..language.types import Type
 from ..words import convolution as word
-from .memory import inline, loader, storer
-from .memory import load_argument as argument
 
 #: Numbers of the buffers, for the compiler to tell apart.
 MATRIX, IMAGE = 0, 1
@@ -42,19 +43,18 @@ def _range(table: int, axis: int, place: int) -> Any:
     return first, max(first, min(extent, last)), start
 
 
-def gather(element: Any) -> Any:
+def gather(element: Type) -> Any:
     """A helper `gather(table, matrix, image, channels)`: columns of an image, zero in the padding.
 
     `matrix` and `image` are addresses; the image's is of its first channel.
     """
-    size = element.bitwidth // 8
-    zero = element(0)
+    size = element.size
     load, store = loader(element, IMAGE), storer(element, MATRIX)
 
     @inline
     def clear(matrix: int, begin: int, end: int) -> None:
         for i in range(begin, end):
-            store(matrix, i, zero)
+            store(matrix, i, 0)
 
     @inline
     def row(matrix: int, image: int, begin: int, end: int, step: int) -> None:
@@ -96,10 +96,9 @@ def gather(element: Any) -> Any:
     return gather
 
 
-def scatter(element: Any) -> Any:
+def scatter(element: Type) -> Any:
     """A helper `scatter(table, matrix, image, channels)`: sets an image to the sums of columns."""
-    size = element.bitwidth // 8
-    zero = element(0)
+    size = element.size
     load_matrix = loader(element, MATRIX)
     load, store = loader(element, IMAGE), storer(element, IMAGE)
 
@@ -109,7 +108,7 @@ def scatter(element: Any) -> Any:
         stride = argument(table, word.IMAGE_STRIDES + 3)
         for y in range(argument(table, word.HEIGHT)):
             for x in range(argument(table, word.WIDTH)):
-                store(image, y * row_stride + x * stride, zero)
+                store(image, y * row_stride + x * stride, 0)
 
     @inline
     def row(matrix: int, image: int, begin: int, end: int, step: int) -> None:

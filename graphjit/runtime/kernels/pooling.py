@@ -7,19 +7,20 @@ Windows of a known, small size are kept in registers instead.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
 
+from ..language import i32, inline
+from ..language.instructions import argument, loader, select, storer
+from ..language.types import ELEMENTS
 from ..words import pooling as word
-from .memory import inline, loader, select, storer
-from .memory import load_argument as argument
 
 #: Numbers of the buffers, for the compiler to tell apart.
 IMAGE, VALUES, INDEX = 0, 1, 2
 
-load_index, store_index = loader(types.int32, INDEX), storer(types.int32, INDEX)
+load_index, store_index = loader(i32, INDEX), storer(i32, INDEX)
 
 
 @inline
@@ -46,7 +47,8 @@ def _covered(table: int, axis: int, place: int) -> Any:
 @inline
 def _plane(table: int, strides: int, number: int) -> int:
     """Offset in elements of plane `number` of all samples."""
-    sample, channel = divmod(number, argument(table, word.CHANNELS))
+    channels = argument(table, word.CHANNELS)
+    sample, channel = number // channels, number % channels
     return sample * argument(table, strides) + channel * argument(table, strides + 1)
 
 
@@ -67,6 +69,19 @@ def _first_inside(table: int, axis: int, out: int) -> int:
     return place
 
 
+def _exceeds(dtype: str) -> Callable[..., Any]:
+    """A helper that tells whether `x` takes the place of `y`: larger, or NaN."""
+    flip = -128 if dtype == "uint8" else 0
+
+    @inline
+    def exceeds(x: Any, y: Any) -> Any:
+        if flip == 0:
+            return (x > y) | _is_nan(x)
+        return (x ^ flip) > (y ^ flip)
+
+    return exceeds
+
+
 def _lowest(dtype: str) -> float | int:
     kind = np.dtype(dtype)
     return -math.inf if kind.kind == "f" else int(np.iinfo(kind).min)
@@ -74,8 +89,8 @@ def _lowest(dtype: str) -> float | int:
 
 def forward(dtype: str) -> Any:
     """The kernel of maxima and their places: the first maximum, or the last NaN."""
-    element = getattr(types, dtype)
-    size, lowest = types.int64(element.bitwidth // 8), element(_lowest(dtype))
+    element = ELEMENTS[dtype]
+    size, lowest, exceeds = element.size, _lowest(dtype), _exceeds(dtype)
     load = loader(element, IMAGE)
     load_value, store_value = loader(element, VALUES), storer(element, VALUES)
 
@@ -86,7 +101,7 @@ def forward(dtype: str) -> Any:
         places = _first_inside(table, 0, out_row) * argument(table, word.KERNEL_WIDTH)
         for x in range(argument(table, word.OUT_WIDTH)):
             store_value(values, x * step, lowest)
-            store_index(index, x * index_step, types.int32(places + _first_inside(table, 1, x)))
+            store_index(index, x * index_step, i32(places + _first_inside(table, 1, x)))
 
     @inline
     def meet(table: int, image: int, values: int, index: int, place: int, j: int) -> None:
@@ -99,10 +114,10 @@ def forward(dtype: str) -> Any:
         index_step = argument(table, word.INDEX_STRIDES + 3)
         for x in range(first, last):
             new, old = load(image, x * across), load_value(values, x * step)
-            better = (new > old) | _is_nan(new)
+            better = exceeds(new, old)
             store_value(values, x * step, select(better, new, old))
             best = load_index(index, x * index_step)
-            store_index(index, x * index_step, select(better, types.int32(place), best))
+            store_index(index, x * index_step, select(better, i32(place), best))
 
     @inline
     def row(table: int, image: int, values: int, index: int, out_row: int) -> None:
@@ -138,20 +153,21 @@ def forward_tiles(dtype: str, height: int, width: int) -> Any:
 
     Dilation is 1, and the values' and places' rows have no gaps.
     """
-    element = getattr(types, dtype)
-    size, lowest = types.int64(element.bitwidth // 8), element(_lowest(dtype))
+    element = ELEMENTS[dtype]
+    size, lowest, exceeds = element.size, _lowest(dtype), _exceeds(dtype)
     load, store_value = loader(element, IMAGE), storer(element, VALUES)
+    down_window, across_window = range(height), range(width)
 
     @inline
     def row(image: int, values: int, index: int, count: int, down: int, across: int) -> None:
         for x in range(count):
-            best, where = lowest, types.int32(0)
-            for i in range(height):
-                for j in range(width):
+            best, where = element(lowest), i32(0)
+            for i in down_window:
+                for j in across_window:
                     new = load(image, i * down + x * across + j)
-                    better = (new > best) | _is_nan(new)
+                    better = exceeds(new, best)
                     best = select(better, new, best)
-                    where = select(better, types.int32(i * width + j), where)
+                    where = select(better, i32(i * width + j), where)
             store_value(values, x, best)
             store_index(index, x, where)
 
@@ -176,8 +192,8 @@ def forward_tiles(dtype: str, height: int, width: int) -> Any:
 
 def backward(dtype: str) -> Any:
     """The kernel that adds gradients where the maxima were, for any windows."""
-    element = getattr(types, dtype)
-    size, zero = types.int64(element.bitwidth // 8), element(0)
+    element = ELEMENTS[dtype]
+    size = element.size
     load, store = loader(element, IMAGE), storer(element, IMAGE)
     load_gradient = loader(element, VALUES)
 
@@ -186,7 +202,7 @@ def backward(dtype: str) -> Any:
         strides = table + 8 * word.IMAGE_STRIDES
         for y in range(argument(table, word.HEIGHT)):
             for x in range(argument(table, word.WIDTH)):
-                store(image, y * argument(strides, 2) + x * argument(strides, 3), zero)
+                store(image, y * argument(strides, 2) + x * argument(strides, 3), 0)
 
     @inline
     def give(table: int, image: int, gradient: int, index: int, place: int, j: int) -> None:
@@ -198,8 +214,8 @@ def backward(dtype: str) -> Any:
         step = argument(table, word.VALUES_STRIDES + 3)
         index_step = argument(table, word.INDEX_STRIDES + 3)
         for x in range(first, last):
-            chosen = load_index(index, x * index_step) == place
-            given = select(chosen, load_gradient(gradient, x * step), zero)
+            chosen = load_index(index, x * index_step) == i32(place)
+            given = select(chosen, load_gradient(gradient, x * step), 0)
             store(image, x * across, load(image, x * across) + given)
 
     @inline
@@ -236,23 +252,24 @@ def backward_tiles(dtype: str, height: int, width: int) -> Any:
 
     What no window covers, at the right and at the bottom, becomes zero.
     """
-    element = getattr(types, dtype)
-    size, zero = types.int64(element.bitwidth // 8), element(0)
+    element = ELEMENTS[dtype]
+    size = element.size
     store, load_gradient = storer(element, IMAGE), loader(element, VALUES)
+    down_window, across_window = range(height), range(width)
 
     @inline
     def row(image: int, gradient: int, index: int, count: int, down: int) -> None:
         for x in range(count):
             given, where = load_gradient(gradient, x), load_index(index, x)
-            for i in range(height):
-                for j in range(width):
-                    value = select(where == i * width + j, given, zero)
+            for i in down_window:
+                for j in across_window:
+                    value = select(where == i * width + j, given, 0)
                     store(image, i * down + x * width + j, value)
 
     @inline
     def clear(image: int, begin: int, end: int) -> None:
         for x in range(begin, end):
-            store(image, x, zero)
+            store(image, x, 0)
 
     def max_pool2d_backward_tiles(table: int, begin: int, end: int) -> None:
         down, count = argument(table, word.IMAGE_STRIDES + 2), argument(table, word.OUT_WIDTH)

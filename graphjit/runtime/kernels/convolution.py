@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..language import inline
+from ..language.instructions import argument, loader, store_int, storer
 from ..words import convolution as word
 from .blas import gemm, one_thread, threads
 from .columns import gather, places, scatter, taps
-from .matmul import REAL
-from .memory import inline, loader, store_int, storer
-from .memory import load_argument as argument
+from .elements import REAL
 from .scratch import claim, release
 
 
@@ -47,8 +47,10 @@ def columns_size(table: int) -> int:
 def enter(table: int) -> Any:
     """Claim scratch and keep the library to one thread; returns what `leave` needs."""
     before = one_thread(argument(table, word.GET_THREADS), argument(table, word.SET_THREADS))
-    block = argument(table, word.SCRATCH)
-    return (claim(block) if block != 0 else 0), before
+    block, scratch = argument(table, word.SCRATCH), 0
+    if block != 0:
+        scratch = claim(block)
+    return scratch, before
 
 
 @inline
@@ -66,7 +68,7 @@ class Parts:
 
     def __init__(self, flavour: str, dtype: str) -> None:
         self.element = REAL[dtype]
-        self.size = self.element.bitwidth // 8
+        self.size = self.element.size
         self.product = gemm(flavour, self.element)
         self.gather = gather(self.element)
         self.scatter = scatter(self.element)
@@ -219,6 +221,13 @@ def weight_gradient(flavour: str, dtype: str) -> Any:
     parts = Parts(flavour, dtype)
     element, size, product, gather = parts.element, parts.size, parts.product, parts.gather
     image, result = parts.image, parts.result
+    store = storer(element)
+
+    @inline
+    def clear(matrix: int, rows: int, columns: int, row: int) -> None:
+        for i in range(rows):
+            for j in range(columns):
+                store(matrix, i * row + j, 0)
 
     @inline
     def block(table: int, scratch: int, group: int, c0: int, c1: int, o0: int, o1: int) -> Any:
@@ -226,6 +235,9 @@ def weight_gradient(flavour: str, dtype: str) -> Any:
         first = group * group_channels(table) + c0
         row = argument(table, word.WEIGHT_STRIDES)
         at = (group * group_outputs(table) + o0) * row + c0 * taps(table)
+        weight = argument(table, word.WEIGHT) + size * at
+        if argument(table, word.SAMPLES) == 0:
+            clear(weight, o1 - o0, (c1 - c0) * taps(table), row)
         error = 0
         for sample in range(argument(table, word.SAMPLES)):
             columns, stride = image(table, sample, first), places(table)
@@ -238,7 +250,7 @@ def weight_gradient(flavour: str, dtype: str) -> Any:
             error |= product(
                 argument(table, word.GEMM), False, True, o1 - o0, (c1 - c0) * taps(table),
                 places(table), gradient + size * o0 * step, step, columns, stride,
-                element(min(sample, 1)), argument(table, word.WEIGHT) + size * at, row,
+                element(min(sample, 1)), weight, row,
             )  # fmt: skip
         return error
 

@@ -1,0 +1,78 @@
+"""Object code of functions in the kernel language, for the machine this process runs on."""
+
+from __future__ import annotations
+
+import ast
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+
+from ..objects import ObjectCode, initialise_llvm
+from .emit import Emitter, Source, parsed, read
+from .types import Type, i64
+
+#: What the table, the beginning and the end of a kernel's range are.
+KERNEL = (i64, i64, i64)
+
+
+def compile_kernel(
+    function: Callable[..., Any], result: Type | None = None, operands: Sequence[Type] = KERNEL
+) -> ObjectCode:
+    """Object code of a Python function with operands of the given types.
+
+    CompileError, naming the function and the statement, for what the language does not have.
+    """
+    return _compile(read(function), function.__name__, result, operands)
+
+
+def compile_text(text: str, outer: Mapping[str, Any]) -> ObjectCode:
+    """Object code of the one kernel that `text` defines, which finds names in `outer`."""
+    (tree,) = ast.parse(text).body
+    assert isinstance(tree, ast.FunctionDef)
+    return _compile(parsed(tree, outer), tree.name, None, KERNEL)
+
+
+def _compile(
+    source: Source, name: str, result: Type | None, operands: Sequence[Type]
+) -> ObjectCode:
+    """Symbols are unique: all objects of a process share one table of them."""
+    symbol = f"{name}_{secrets.token_hex(8)}"
+    module = ir.Module(symbol)
+    returned = ir.VoidType() if result is None else result.llvm
+    kind = ir.FunctionType(returned, [operand.llvm for operand in operands])
+    Emitter(ir.Function(module, kind, symbol)).run(source)
+    return ObjectCode(symbol, machine_code(str(module)))
+
+
+@cache
+def _target() -> tuple[Any, Any]:
+    """LLVM's model of this machine, and the options of its optimiser."""
+    llvm = initialise_llvm()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+        codemodel="jitdefault",
+    )
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.slp_vectorization = True
+    return machine, options
+
+
+def machine_code(text: str) -> bytes:
+    """Optimised object code of a module of LLVM's language."""
+    llvm = initialise_llvm()
+    machine, options = _target()
+    module = llvm.parse_assembly(text)
+    module.triple = llvm.get_default_triple()
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    code: bytes = machine.emit_object(module)
+    return code

@@ -1,0 +1,208 @@
+"""Machine operations that kernels call: raw memory, calls through pointers, selects, vectors.
+
+Addresses are int64 throughout; an index counts elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from .emit import instruction
+from .types import Type, bytes_of, constant, i32, i64, is_runtime, materialised, splat, unified
+
+#: Numbers by which a kernel tells its buffers apart.
+SCOPES = 8
+
+
+def _pointer(builder: Any, address: Any, kind: Any, index: Any = 0) -> Any:
+    """An LLVM pointer to a `kind` that starts `index` whole kinds after `address`."""
+    start = builder.inttoptr(materialised(address), kind.as_pointer())
+    return builder.gep(start, [materialised(index)])
+
+
+def _tag(builder: Any, access: Any, scope: int | None) -> Any:
+    """Say which of a kernel's buffers is accessed: buffers of different number never overlap.
+
+    A kernel must use each number for one buffer only, also where helpers are compiled into it.
+    """
+    if scope is not None:
+        add = builder.module.add_metadata
+        domain = add(["graphjit"])
+        nodes = [add([f"graphjit.{i}", domain]) for i in range(SCOPES)]
+        others = [node for i, node in enumerate(nodes) if i != scope]
+        access.set_metadata("alias.scope", add([nodes[scope]]))
+        access.set_metadata("noalias", add(others))
+    return access
+
+
+def loader(element: Type, scope: int | None = None) -> Callable[..., Any]:
+    """An instruction `load(address, index)` of `element` values, from buffer number `scope`."""
+
+    @instruction
+    def load(builder: Any, address: Any, index: Any) -> Any:
+        at = _pointer(builder, address, element.llvm, index)
+        return _tag(builder, builder.load(at, align=element.size), scope)
+
+    return load
+
+
+def storer(element: Type, scope: int | None = None) -> Callable[..., Any]:
+    """An instruction `store(address, index, value)` of `element` values, to buffer `scope`."""
+
+    @instruction
+    def store(builder: Any, address: Any, index: Any, value: Any) -> None:
+        at = _pointer(builder, address, element.llvm, index)
+        value = value if is_runtime(value) else constant(value, element.llvm)
+        _tag(builder, builder.store(value, at, align=element.size), scope)
+
+    return store
+
+
+load_int: Callable[[int, int], int] = loader(i64)
+store_int: Callable[[int, int, int], None] = storer(i64)
+
+
+@instruction
+def argument(builder: Any, table: int, index: int) -> int:
+    """Word `index` of an argument table, which nothing changes while the kernel runs."""
+    load = builder.load(_pointer(builder, table, i64.llvm, index))
+    load.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return load  # type: ignore[no-any-return]
+
+
+@instruction
+def select(builder: Any, condition: Any, x: Any, y: Any) -> Any:
+    """`x` where `condition`, else `y`, lane by lane, without a branch."""
+    if not is_runtime(condition):
+        return x if condition else y
+    x, y = unified(builder, x, y)
+    return builder.select(condition, x, y)
+
+
+@instruction
+def fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """`x * y + z`, rounded once where the machine can."""
+    x, y = unified(builder, x, y)
+    return builder.fadd(builder.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+
+
+def call(result: Type | None, *operands: Type) -> Callable[..., Any]:
+    """An instruction `f(function, *values)` that calls a C function by its address."""
+    returned = ir.VoidType() if result is None else result.llvm
+    kind = ir.FunctionType(returned, [operand.llvm for operand in operands])
+
+    @instruction
+    def call(builder: Any, function: Any, *values: Any) -> Any:
+        target = builder.inttoptr(function, kind.as_pointer())
+        pairs = zip(values, operands, strict=True)
+        return builder.call(
+            target, [v if is_runtime(v) else constant(v, kind.llvm) for v, kind in pairs]
+        )
+
+    return call
+
+
+#: `call_kernel(kernel, table, begin, end)`
+call_kernel = call(None, i64, i64, i64)
+
+
+@instruction
+def place(builder: Any, value: Any) -> Any:
+    """Address of a copy of `value` on the stack, for C functions that want one."""
+    value = materialised(value)
+    with builder.goto_entry_block():
+        at = builder.alloca(value.type)
+    builder.store(value, at)
+    return builder.ptrtoint(at, i64.llvm)
+
+
+@instruction
+def compare_and_swap(builder: Any, address: Any, expected: Any, new: Any) -> Any:
+    """Put `new` at `address` if `expected` is there, atomically; returns what was there."""
+    at = _pointer(builder, address, i64.llvm)
+    result = builder.cmpxchg(at, materialised(expected), materialised(new), "acq_rel", "monotonic")
+    return builder.extract_value(result, 0)
+
+
+@instruction
+def atomic_and(builder: Any, address: Any, mask: Any) -> Any:
+    """And `mask` into the int64 at `address`, atomically; returns what was there."""
+    return builder.atomic_rmw("and", _pointer(builder, address, i64.llvm), mask, "acq_rel")
+
+
+@instruction
+def intrinsic(builder: Any, name: str, result: Any, *operands: Any) -> Any:
+    """LLVM's intrinsic `name`, whose result has the LLVM type `result`."""
+    kind = ir.FunctionType(result, [operand.type for operand in operands])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, operands)
+
+
+# --- vectors ------------------------------------------------------------------------------------
+
+
+def _first(builder: Any, count: Any, kind: Any) -> Any:
+    """A mask of the first `count` lanes."""
+    lanes = ir.Constant(ir.VectorType(i64.llvm, kind.count), list(range(kind.count)))
+    return builder.icmp_signed("<", lanes, splat(builder, materialised(count), lanes.type))
+
+
+def _suffix(kind: Any) -> str:
+    """The part of an intrinsic's name that tells a vector's type."""
+    letter = "i" if isinstance(kind.element, ir.IntType) else "f"
+    bits = {"float": 32, "double": 64}.get(str(kind.element))
+    return f"v{kind.count}{letter}{bits or kind.element.width}"
+
+
+def vector_loader(kind: Any, scope: int | None = None) -> Callable[..., Any]:
+    """An instruction `load(address, index, count)` of a vector whose first element is at `index`.
+
+    Only the first `count` lanes are read, the others are zero; all are if `count` is left out.
+    """
+
+    @instruction
+    def load(builder: Any, address: Any, index: Any, count: Any = kind.count) -> Any:
+        first = _pointer(builder, address, kind.element, index)
+        at = builder.bitcast(first, kind.as_pointer())
+        align = bytes_of(kind.element)
+        if count == kind.count:
+            return _tag(builder, builder.load(at, align=align), scope)
+        name = f"llvm.masked.load.{_suffix(kind)}.p0"
+        operands = [at, i32.llvm(align), _first(builder, count, kind), constant(0, kind)]
+        return _tag(builder, intrinsic(builder, name, kind, *operands), scope)
+
+    return load
+
+
+def vector_storer(kind: Any, scope: int | None = None) -> Callable[..., Any]:
+    """An instruction `store(address, index, value, count)` of a vector's first `count` lanes."""
+
+    @instruction
+    def store(builder: Any, address: Any, index: Any, value: Any, count: Any = kind.count) -> None:
+        first = _pointer(builder, address, kind.element, index)
+        at = builder.bitcast(first, kind.as_pointer())
+        align = bytes_of(kind.element)
+        if count == kind.count:
+            _tag(builder, builder.store(value, at, align=align), scope)
+            return
+        name = f"llvm.masked.store.{_suffix(kind)}.p0"
+        operands = [value, at, i32.llvm(align), _first(builder, count, kind)]
+        _tag(builder, intrinsic(builder, name, ir.VoidType(), *operands), scope)
+
+    return store
+
+
+@instruction
+def shuffle(builder: Any, x: Any, y: Any, lanes: Sequence[int]) -> Any:
+    """A vector of chosen lanes of two vectors of one type; those of `y` follow those of `x`."""
+    mask = ir.Constant(ir.VectorType(i32.llvm, len(lanes)), list(lanes))
+    return builder.shuffle_vector(x, y, mask)
+
+
+@instruction
+def lane_numbers(builder: Any, kind: Any) -> Any:
+    """A vector 0, 1, 2, ..."""
+    return ir.Constant(kind, list(range(kind.count)))
