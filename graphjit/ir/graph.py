@@ -242,6 +242,9 @@ def keep(node: Node, inputs: tuple[Value, ...], builder: Builder) -> tuple[Value
     """The visit that changes nothing but the inputs."""
     if inputs == node.inputs:
         return builder.append(node)
+    if all(new.spec == old.spec for new, old in zip(inputs, node.inputs, strict=True)):
+        outputs = tuple(Value(value.spec) for value in node.outputs)
+        return builder.append(Node(node.op, inputs, node.attrs, outputs, node.loc))
     return builder.add(node.op, inputs, node.attrs, node.loc)
 
 

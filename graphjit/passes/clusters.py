@@ -23,6 +23,8 @@ class Clusters:
         #: Bit sets of nodes: those in the cluster, and those that lead to it in the graph.
         self._bits = [1 << i for i in range(count)]
         self._ancestors = [0] * count
+        #: What was found when two clusters were last looked at: they are mostly merged next.
+        self._last: tuple[int, int, set[int]] = (-1, -1, set())
         position = {node: i for i, node in enumerate(graph.nodes)}
         makers = producers(graph.nodes)
         for i, node in enumerate(graph.nodes):
@@ -45,7 +47,8 @@ class Clusters:
         bits = self._bits[a]
         if any(self._ancestors[c] & bits for c in self.before[b] if c != a):
             return True
-        return b in self._reached(a, b)
+        self._last = (a, b, self._reached(a, b))
+        return b in self._last[2]
 
     def _reached(self, a: int, b: int) -> set[int]:
         """The clusters that `a` reaches, other than by an edge to `b`, ordered up to `b`."""
@@ -79,12 +82,13 @@ class Clusters:
             self.before[c].add(a)
             self.after[a].add(c)
         self.after[a].discard(b)
+        self._last = (-1, -1, set())
         return a
 
     def _reorder(self, a: int, b: int) -> None:
         """Move what depends on `a` behind the place of `b`, and `a` to the end of the rest."""
         start, end = self._place[a], self._place[b]
-        late = self._reached(a, b)
+        late = self._last[2] if self._last[:2] == (a, b) else self._reached(a, b)
         between = [c for c in self._order[start + 1 : end] if c is not None]
         moved = [*(c for c in between if c not in late), a, *(c for c in between if c in late)]
         self._order[start : end + 1] = moved + [None] * (end + 1 - start - len(moved))

@@ -65,9 +65,12 @@ class Domain:
 def common_domain(nodes: Sequence[Node]) -> Domain | None:
     """The domain on which `nodes`, in order, form one kernel; None where they cannot."""
     domain = _domain(nodes)
-    if domain is None or not all(_belongs(node, domain) for node in nodes):
+    if domain is None:
         return None
-    if domain.dims and not domain.by_rows and _returns_to_domain(nodes, domain):
+    shapes = (domain.shape, domain.rows)
+    if not all(_belongs(node, shapes) for node in nodes):
+        return None
+    if domain.dims and not domain.by_rows and _returns_to_domain(nodes, domain.shape):
         return None
     return domain
 
@@ -82,22 +85,21 @@ def _domain(nodes: Sequence[Node]) -> Domain | None:
     return Domain(largest.shape, ())
 
 
-def _belongs(node: Node, domain: Domain) -> bool:
-    if is_reduction(node):
+def _belongs(node: Node, shapes: tuple[Shape, Shape]) -> bool:
+    """Whether `node` computes single numbers or something of one of the two shapes."""
+    value = node.output
+    if value.shape in shapes or is_reduction(node) or value.spec.size == 1:
         return True
-    shape = node.output.shape
-    if len(shape) > len(domain.shape):
-        return False
-    padded = (1,) * (len(domain.shape) - len(shape)) + shape
-    return padded in (domain.shape, domain.rows) or node.output.spec.size == 1
+    missing = len(shapes[0]) - value.ndim
+    return missing > 0 and (1,) * missing + value.shape in shapes
 
 
-def _returns_to_domain(nodes: Iterable[Node], domain: Domain) -> bool:
+def _returns_to_domain(nodes: Iterable[Node], domain: Shape) -> bool:
     """Whether a whole-domain node or a reduction depends on a reduction among `nodes`."""
     late: set[Value] = set()
     for node in nodes:
         after = any(value in late for value in node.inputs)
-        whole = is_reduction(node) or node.output.shape == domain.shape
+        whole = is_reduction(node) or node.output.shape == domain
         if after and whole:
             return True
         if after or is_reduction(node):

@@ -30,9 +30,9 @@ def _mul(make: Rewriter, draft: Draft) -> Value | None:
     for x, y in (draft.inputs, draft.inputs[::-1]):
         number = make.number(y)
         if _is(number, 1):
-            return make.fit(x, draft.shape)
+            return x
         if _is(number, -1) and x.dtype.category in (1, 2):
-            return make.fit(make("neg", x), draft.shape)
+            return make("neg", x)
     signs = [make.made_by(value, "neg") for value in draft.inputs]
     if signs[0] and signs[1]:
         return make("mul", signs[0].inputs[0], signs[1].inputs[0])
@@ -44,7 +44,7 @@ def _add(make: Rewriter, draft: Draft) -> Value | None:
         number = make.number(y)
         exact = _is(number, -0.0) if x.dtype.category >= 2 else number == 0
         if number is not None and exact:
-            return make.fit(x, draft.shape)
+            return x
         negated = make.made_by(y, "neg")
         if negated and x.dtype.category > 0:
             return make("sub", x, negated.inputs[0])
@@ -54,7 +54,7 @@ def _add(make: Rewriter, draft: Draft) -> Value | None:
 def _sub(make: Rewriter, draft: Draft) -> Value | None:
     x, y = draft.inputs
     if _is(make.number(y), 0):
-        return make.fit(x, draft.shape)
+        return x
     negated = make.made_by(y, "neg")
     return make("add", x, negated.inputs[0]) if negated else None
 
@@ -63,7 +63,7 @@ def _div(make: Rewriter, draft: Draft) -> Value | None:
     x, y = draft.inputs
     number = make.number(y)
     if _is(number, 1):
-        return make.fit(x, draft.shape)
+        return x
     if number is not None and _has_exact_reciprocal(number, y.dtype):
         return make("mul", x, make.constant(1 / number, y))
     return None
@@ -125,9 +125,9 @@ def _where(make: Rewriter, draft: Draft) -> Value | None:
     condition, x, y = draft.inputs
     chosen = make.number(condition)
     if chosen is not None:
-        return make.fit(x if chosen else y, draft.shape)
+        return x if chosen else y
     if x is y:
-        return make.fit(x, draft.shape)
+        return x
     inverse = make.made_by(condition, "logical_not")
     if inverse and inverse.inputs[0].dtype is condition.dtype:
         return make("where", inverse.inputs[0], y, x)

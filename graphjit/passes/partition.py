@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..ir.graph import Graph, Node, Value, producers
+from ..ir.graph import Graph, Node, Shape, Value, producers
 from .clusters import Clusters
 from .domains import common_domain, fusable, is_reduction
 
@@ -40,6 +40,11 @@ class Partition:
         self.fusable = [fusable(node) for node in graph.nodes]
         self.copies: dict[int, set[Node]] = {i: set() for i in range(len(graph.nodes))}
         self._refused: set[tuple[int, int, int, int]] = set()
+        #: The shape of all nodes of a cluster, where it is one shape and there is no reduction.
+        self._plain: dict[int, Shape | None] = {
+            i: None if is_reduction(node) or not node.outputs else node.outputs[0].shape
+            for i, node in enumerate(graph.nodes)
+        }
 
     def nodes(self, cluster: int) -> list[Node]:
         """The nodes that belong to a cluster, in the order of the graph."""
@@ -85,6 +90,8 @@ class Partition:
             self._refused.add(key)
             return False
         joint = self.clusters.merge(a, b)
+        plain = self._plain.pop(a), self._plain.pop(b)
+        self._plain[joint] = plain[0] if plain[0] == plain[1] else None
         copies = self.copies.pop(a) | self.copies.pop(b)
         self.copies[joint] = copies - set(self.nodes(joint))
         return True
@@ -94,7 +101,11 @@ class Partition:
         if len(own) > MAX_NODES or self._is_shared_number(a, b):
             return False
         copies = self.copies[a] | self.copies[b]
-        return self.valid([self.graph.nodes[i] for i in sorted(own)], copies)
+        nodes = [self.graph.nodes[i] for i in sorted(own)]
+        plain = self._plain[a] is not None and self._plain[a] == self._plain[b]
+        if plain and not copies and sum(len(node.inputs) + 1 for node in nodes) <= MAX_BUFFERS:
+            return True
+        return self.valid(nodes, copies)
 
     def valid(self, own: Sequence[Node], copies: Iterable[Node]) -> bool:
         """Whether `own` nodes, and copies of others, can be a kernel."""

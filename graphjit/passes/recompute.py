@@ -32,8 +32,9 @@ _CHEAP = frozenset(
 
 def recompute(partition: Partition) -> None:
     """Set the copies of each cluster of `partition`."""
+    copied: dict[Node, set[int]] = {}
     for cluster in partition.kernels():
-        _Kernel(partition, cluster).spare_outputs()
+        _Kernel(partition, cluster, copied).spare_outputs()
 
 
 def join_siblings(partition: Partition) -> None:
@@ -60,10 +61,15 @@ class _Cone:
 
 
 class _Kernel:
-    """A kernel whose outputs may be computed by their readers instead."""
+    """A kernel whose outputs may be computed by their readers instead.
 
-    def __init__(self, partition: Partition, cluster: int) -> None:
-        self.partition, self.cluster = partition, cluster
+    `copied` tells which clusters have a copy of a node, from all kernels looked at so far.
+    """
+
+    def __init__(
+        self, partition: Partition, cluster: int, copied: dict[Node, set[int]]
+    ) -> None:
+        self.partition, self.cluster, self.copied = partition, cluster, copied
         self.own = partition.nodes(cluster)
         self.inside = set(partition.clusters.members[cluster])
         self.kept = {node.output for node in self.own if self._must_stay(node.output)}
@@ -89,6 +95,8 @@ class _Kernel:
             for reader, cone in zip(readers, cones, strict=True):
                 assert cone is not None
                 self.partition.copies[reader] |= cone.nodes
+                for copy in cone.nodes:
+                    self.copied.setdefault(copy, set()).add(reader)
                 self.kept |= cone.leaves & {other.output for other in self.own}
 
     def _readers(self, value: Value) -> list[int]:
@@ -96,8 +104,8 @@ class _Kernel:
         partition = self.partition
         users = partition.users[value]
         readers = {partition.clusters.cluster_of[i] for i in users if i not in self.inside}
-        nodes = {partition.graph.nodes[i] for i in users}
-        readers |= {c for c, copied in partition.copies.items() if copied & nodes}
+        for i in users:
+            readers |= self.copied.get(partition.graph.nodes[i], set())
         return sorted(readers - {self.cluster})
 
     def _cone(self, node: Node, reader: int) -> _Cone | None:

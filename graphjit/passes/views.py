@@ -23,7 +23,7 @@ def _reshape(make: Rewriter, draft: Draft) -> Value | None:
         return make("reshape", inner.inputs[0], shape=draft.shape)
     inner = make.made_by(x, "expand")
     if inner and inner.inputs[0].spec.size == 1:
-        return make.fit(make("reshape", inner.inputs[0], shape=()), draft.shape)
+        return make("reshape", inner.inputs[0], shape=())
     return None
 
 
@@ -116,7 +116,7 @@ def broadcast_operands(make: Rewriter, draft: Draft) -> Value | None:
     stripped = tuple(_stripped(make, x, len(draft.shape)) for x in draft.inputs)
     if stripped == draft.inputs:
         return None
-    return make.fit(make(draft.op.name, *stripped, **draft.attrs), draft.shape)
+    return make(draft.op.name, *stripped, **draft.attrs)
 
 
 def _stripped(make: Rewriter, value: Value, ndim: int) -> Value:

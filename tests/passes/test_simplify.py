@@ -85,7 +85,7 @@ def test_special_values_are_kept(before, _):
         (actual,), _updates = interpret(simplified(graph), inputs)
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
     numbers = ~np.isnan(expected)
-    if "0.5" not in before:  # the square root of -0 is -0, its power 0.5 is 0; PyTorch's is the root
+    if "0.5" not in before:  # NumPy takes the power 0.5 of -0 for 0, PyTorch for its root, -0
         np.testing.assert_array_equal(
             actual[numbers].view(np.int32), expected[numbers].view(np.int32)
         )
