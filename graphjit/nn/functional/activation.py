@@ -6,10 +6,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...frontend.arguments import one_dim
 from ...frontend.dispatch import assign
 from ...frontend.tape import TENSORS as F
 from ...frontend.tensor import Tensor
+from ...ops.core import type_name
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -153,7 +156,11 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`x` moved towards 0 by `lambd`, and 0 where it would pass it."""
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
+        largest = float(np.finfo(input._array.dtype).max)
+        raise RuntimeError(
+            f"lambda must be in range [0, {largest:g}] for input dtype {type_name(input.dtype)}, "
+            f"but found {lambd:g}"
+        )
     moved = F.sub(input, F.mul(F.sign(input), lambd))
     return F.where(F.gt(F.abs(input), lambd), moved, 0.0)
 
