@@ -116,8 +116,7 @@ class _Assembler:
                 self.instructions.append(require(self.layouts[value]))
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
-        for old, new in self.graph.updates:
-            self._settle(new, self.layouts[old])
+        self._settle_updates()
         arena = self._lay_out()
         slots = len(self.graph.inputs) + len(self.graph.outputs)
         program = Program(self.instructions, slots, 0, arena)
@@ -140,6 +139,20 @@ class _Assembler:
         """Copy `value` to `home` unless that is where it is."""
         if self.layouts[value] != home:
             self._copy(self.layouts[value], home)
+
+    def _settle_updates(self) -> None:
+        """Updated inputs get their values; those found in other updated inputs are saved first."""
+        moves = [(self.layouts[new], self.layouts[old]) for old, new in self.graph.updates]
+        saved = []
+        for found, home in moves:
+            place = found
+            if found != home and any(_same_memory(found, other) for _, other in moves):
+                place = Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
+                self._copy(found, place)
+            saved.append((place, home))
+        for place, home in saved:
+            if place != home:
+                self._copy(place, home)
 
     def _copy(self, source: Layout, target: Layout) -> None:
         self._kernel(_body("clone", (source.dtype, source.shape)), [source], [target], {})
