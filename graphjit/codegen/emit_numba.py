@@ -54,7 +54,7 @@ def build(text: str) -> objects.ObjectCode:
     groups = int(header[1])
     namespace: dict[str, Any] = {
         name: getattr(machine, name)
-        for name in ("pointer", "integer", "number", "as_pointer", "round_half")
+        for name in ("pointer", "integer", "stride", "number", "as_pointer", "round_half")
     }
     namespace.update({f"fold_{name}": fold for name, fold in machine.FOLDS.items()})
     namespace.update(claim=scratch.claim, release=scratch.release)

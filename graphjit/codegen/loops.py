@@ -144,8 +144,8 @@ class Kernel:
     """A function of its arguments and a range of the parallel index.
 
     The arguments are, in this order: the address of each buffer; the extents in `sizes`; the
-    lengths of pieces that have none; for each buffer, the strides that are not in `unit`, by axis;
-    the scalars; the scratch block, if locals are too large for the stack (`spacious`).
+    lengths of pieces that have none; for each buffer, the strides that are not in `unit`, by axis,
+    negated; the scalars; the scratch block, if locals are too large for the stack (`spacious`).
 
     `parallel` lists the axes that begin..end enumerates in row-major order.
     """

@@ -9,11 +9,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 from ..ir.graph import Graph
 from ..ops.scalar import INSTRUCTIONS
-from ..runtime.instruction import Arena, Argument, Instruction, Layout, Scratch
+from ..runtime.instruction import (
+    Arena,
+    Argument,
+    External,
+    Instruction,
+    Layout,
+    ScalarSlot,
+    Scratch,
+)
 from .arrange import TILE, Nest, arrange
 from .costs import cost_of
 from .emit_numba import compile_kernel, source
@@ -53,10 +62,16 @@ class Lowered:
         """Compiled calls with the kernels' source; `workspace` is where the shared memory is."""
         for call in self.calls:
             args = tuple(_placed(argument, workspace) for argument in call.args)
-            text = source(call.kernel)
-            name = f"{kernel_name(call.kernel)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-            address = compile_kernel(call.kernel)
+            name, address, text = _compiled(call.kernel)
             yield Instruction(name, address, args, 0, call.extent), text
+
+
+@cache
+def _compiled(kernel: Kernel) -> tuple[str, int, str]:
+    """Name, address and source of `kernel`."""
+    text = source(kernel)
+    name = f"{kernel_name(kernel)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return name, compile_kernel(kernel), text
 
 
 def _placed(argument: Argument | Workspace, workspace: Arena | None) -> Argument:
@@ -93,9 +108,72 @@ def lower(
 
     CompileError if the body cannot be lowered.
     """
-    program = flatten(body, operands, results, inplace or {})
+    memory = _Renaming()
+    places = tuple(memory.operand(operand) for operand in operands)
+    homes = tuple(memory.layout(layout) for layout in results)
+    shared = tuple(sorted((inplace or {}).items()))
+    return memory.restored(_lowered(_Body(body), places, homes, shared))
+
+
+@lru_cache(maxsize=4096)
+def _lowered(
+    body: _Body,
+    operands: tuple[Operand, ...],
+    results: tuple[Layout, ...],
+    inplace: tuple[tuple[int, int], ...],
+) -> Lowered:
+    """What `lower` gives, remembered: a graph has many nodes that differ in their memory alone."""
+    program = flatten(body.graph, operands, results, dict(inplace))
     phases, workspace = split(unrolled(merged(program)))
     return Lowered(tuple(_call(merged(phase)) for phase in phases), workspace)
+
+
+class _Body:
+    """A body graph that equals those of the same structure."""
+
+    __slots__ = ("graph", "key")
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.key = graph.structure()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Body) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class _Renaming:
+    """Memory under neutral names: numbered in the order in which it first appears."""
+
+    def __init__(self) -> None:
+        self.memory: dict[Arena | External, int] = {}
+        self.scalars: dict[ScalarSlot, int] = {}
+
+    def operand(self, operand: Operand) -> Operand:
+        if isinstance(operand, Layout):
+            return self.layout(operand)
+        return ScalarSlot(self.scalars.setdefault(operand, len(self.scalars)))
+
+    def layout(self, layout: Layout) -> Layout:
+        number = self.memory.setdefault(layout.pointer, len(self.memory))
+        return replace(layout, pointer=External(number))
+
+    def restored(self, lowered: Lowered) -> Lowered:
+        """`lowered` with the memory's own names."""
+        memory, scalars = list(self.memory), list(self.scalars)
+
+        def own(argument: Argument | Workspace) -> Argument | Workspace:
+            if isinstance(argument, External):
+                place = memory[argument.slot]
+                return replace(place, offset=place.offset + argument.offset)
+            if isinstance(argument, ScalarSlot):
+                return scalars[argument.index]
+            return argument
+
+        calls = (replace(call, args=tuple(map(own, call.args))) for call in lowered.calls)
+        return Lowered(tuple(calls), lowered.workspace)
 
 
 def _call(program: Program) -> KernelCall:
@@ -157,7 +235,7 @@ def _arguments(
     args += [split.length for split in program.splits if _fixed(split.length) is None]
     for buffer, slot in zip(kernel.buffers, program.slots, strict=True):
         pairs = zip(buffer.unit, slot.strides, strict=True)
-        args += [stride for unit, stride in pairs if unit is None]
+        args += [-stride for unit, stride in pairs if unit is None]
     args += [argument for argument, _ in program.scalars]
     if kernel.spacious:
         args.append(Scratch(bytes_needed))

@@ -125,6 +125,20 @@ def integer(typing: Any, table: Any, position: Any) -> Any:
 
 
 @intrinsic
+def stride(typing: Any, table: Any, position: Any) -> Any:
+    """The stride whose negative is argument `position`.
+
+    LLVM compiles loops over a stride that it takes for a plain variable twice, vectorised for
+    stride 1 and scalar for all others; behind a minus it uses gathers and scatters.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.neg(_argument(builder, args, _I64))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
 def number(typing: Any, table: Any, position: Any) -> Any:
     """The float64 whose bits are argument `position`."""
 

@@ -81,7 +81,7 @@ class Printer:
         for number, buffer in enumerate(kernel.buffers):
             for axis, unit in enumerate(buffer.unit):
                 if unit is None:
-                    self._line(f"s{number}_{axis} = integer(table, {position})")
+                    self._line(f"s{number}_{axis} = stride(table, {position})")
                     position += 1
         for number, dtype in enumerate(kernel.scalars):
             read = "number" if dtype.category == 2 else "integer"

@@ -31,7 +31,7 @@ from .program import (
 #: Where the numbers of groups begin that are not operands or results.
 _WORKSPACE = 1 << 20
 #: Elements reduced by one kernel call without a second thread.
-SERIAL = 32768
+SERIAL = 131072
 #: Elements of a chunk.
 CHUNK = 16384
 #: With this many pieces of work in parallel, reductions are not cut for the sake of more.

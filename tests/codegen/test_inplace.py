@@ -33,7 +33,7 @@ def test_rows_that_are_read_several_times(shape):
     check_inplace(cross_entropy, normal(*shape), onehot, inplace={1: 1})
 
 
-@pytest.mark.parametrize("shape", [(300,), (200000,), (300, 500)])
+@pytest.mark.parametrize("shape", [(300,), (200000,), (300, 1000)])
 def test_whole_arrays_that_are_read_several_times(shape):
     check_inplace(normalised, normal(*shape), inplace={0: 0})
 
@@ -42,10 +42,10 @@ def test_a_store_waits_for_later_reads_of_its_memory():
     """The first result is known early, but its memory is an operand of the second."""
 
     def function(b, x, y):
-        return b.mul(y, 2.0), b.mul(b.exp(b.sub(x, b.sum(x, dims=(1,)))), y)
+        return b.mul(y, 2.0), b.mul(b.tanh(b.sub(x, b.mul(b.sum(x, dims=(1,)), 0.01))), y)
 
     check_inplace(function, normal(7, 40), normal(7, 40), inplace={0: 1})
-    check_inplace(function, normal(1, 90000), normal(1, 90000), inplace={0: 1})
+    check_inplace(function, normal(1, 300000), normal(1, 300000), inplace={0: 1})
 
     def columns(b, x, y):
         return b.mul(y, 2.0), b.mul(b.sub(x, b.sum(x, dims=(0,))), y)
@@ -58,7 +58,7 @@ def test_a_number_is_updated_once_and_after_its_last_read():
     def function(b, step, x):
         return b.add(step, 1.0), b.mul(x, step), b.sum(x, dims=(0,))
 
-    for n in (3, 1000, 100000):
+    for n in (3, 1000, 300000):
         check_inplace(function, normal(1), normal(n), inplace={0: 0})
         check_inplace(function, normal(1), normal(n), inplace={0: 0, 1: 1})
 
