@@ -1,0 +1,65 @@
+"""`python -m tests.fuzz`: make programs, run them, shrink and print those that fail."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from .check import check
+from .generate import generate
+from .program import Program
+from .shrink import shrink
+
+
+def main() -> int:
+    """Run the programs asked for; returns how many failed, at most 100."""
+    options = _options()
+    counts: Counter[str] = Counter()
+    start = time.perf_counter()
+    for seed in range(options.seed, options.seed + options.programs):
+        program = generate(seed, options.torch)
+        verdict = check(program, options.depth, options.torch)
+        counts["replayed"] += verdict.replays > 0
+        counts["refused"] += bool(verdict.refusal)
+        if verdict.mismatch and verdict.unstable:
+            counts["unstable"] += 1
+        elif verdict.mismatch:
+            counts["failed"] += 1
+            report(program, options)
+            if counts["failed"] >= options.stop:
+                break
+    seconds = time.perf_counter() - start
+    tally = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    print(f"seeds {options.seed} to {seed}, depth {options.depth}: {tally} in {seconds:.1f} s")
+    return min(counts["failed"], 100)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--programs", type=int, default=1, help="how many, one for each seed")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--depth", choices=("interp", "kernels"), default="interp")
+    parser.add_argument("--torch", action="store_true", help="compare eager code with torch")
+    parser.add_argument("--stop", type=int, default=10, help="failures to stop after")
+    parser.add_argument("--no-shrink", action="store_true", help="print failures as they are")
+    return parser.parse_args()
+
+
+def report(program: Program, options: argparse.Namespace) -> None:
+    """Print the program, made small, and the command that repeats it."""
+
+    def fails(candidate: Program) -> bool:
+        verdict = check(candidate, options.depth, options.torch)
+        return bool(verdict.mismatch) and not verdict.unstable
+
+    smallest = program if options.no_shrink else shrink(program, fails)
+    flags = f"--depth {options.depth}" + (" --torch" if options.torch else "")
+    print(f"\n# {check(smallest, options.depth, options.torch).mismatch}")
+    print(f"# python -m tests.fuzz --programs 1 --seed {program.seed} {flags}")
+    print(smallest.text(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
