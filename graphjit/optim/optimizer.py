@@ -26,7 +26,7 @@ from ..frontend.mode import MODE, grad_mode
 from ..frontend.state import VERSIONS
 from ..frontend.tape import TENSORS
 from ..frontend.tensor import Tensor
-from ..nn.modules.hooks import HookHandle
+from ..nn.modules.hooks import HookHandle, Table
 from ..nn.modules.naming import typename
 from ..ops.core import ARRAYS
 from .groups import ParamGroup, State
@@ -68,12 +68,12 @@ class Optimizer:
             self.add_param_group(dict(group))
 
     def _make_hook_tables(self) -> None:
-        for table in (
-            "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks",
-            "_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
-            "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks",
-        ):  # fmt: skip
-            setattr(self, table, OrderedDict())
+        self._optimizer_step_pre_hooks: Table = OrderedDict()
+        self._optimizer_step_post_hooks: Table = OrderedDict()
+        self._optimizer_state_dict_pre_hooks: Table = OrderedDict()
+        self._optimizer_state_dict_post_hooks: Table = OrderedDict()
+        self._optimizer_load_state_dict_pre_hooks: Table = OrderedDict()
+        self._optimizer_load_state_dict_post_hooks: Table = OrderedDict()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Optimize more tensors, with options of their own.
