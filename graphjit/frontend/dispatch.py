@@ -17,7 +17,7 @@ from ..ir.graph import Spec
 from ..ops.core import OPS, Op, broadcast_shapes
 from .mode import MODE
 from .quiet import QUIET, restore, silence
-from .tape import node_type
+from .tape import node_type, read_by
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -95,7 +95,7 @@ def attach(
     tensor = _tensor_type()
     differentiable = op.vjps if op.joint_vjp is None else inputs
     edges = tuple(
-        x._edge() if vjp is not None and isinstance(x, tensor) and x._requires_grad else None
+        x._edge() if vjp is not None and isinstance(x, tensor) and x._tracked() else None
         for x, vjp in zip(inputs, differentiable)
     )
     if not any(edge is not None for edge in edges):
@@ -104,7 +104,8 @@ def attach(
     if not floating:
         return
     cls = node_type(op)
-    saved, versions = _save(op, cls.kinds, inputs, outputs)
+    read = read_by(op, tuple(edge is not None for edge in edges))
+    saved, versions = _save(op, read, inputs, outputs)
     shapes = None
     if op.kind == "pointwise":
         shape = outputs[0]._array.shape
@@ -119,7 +120,7 @@ def attach(
 
 
 def _save(
-    op: Op, kinds: tuple[tuple[str, int], ...], inputs: Sequence[Any], outputs: Sequence[Tensor]
+    op: Op, read: Sequence[bool], inputs: Sequence[Any], outputs: Sequence[Tensor]
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What the vjps will get, and the version of every array among it.
 
@@ -128,7 +129,10 @@ def _save(
     saved: list[Any] = []
     versions: list[Any] = []
     tensor = _tensor_type()
-    for kind, position in kinds:
+    for (kind, position), needed in zip(node_type(op).kinds, read, strict=True):
+        if not needed:
+            saved.append(None)
+            continue
         if kind == "out":
             out = outputs[position]
             saved.append(out._array)
@@ -237,13 +241,11 @@ def assign(target: Tensor, value: Any) -> Tensor:
     RuntimeError where PyTorch raises: a leaf that requires grad, or a value that does not fit.
     """
     tensor = _tensor_type()
-    if MODE.grad and target._requires_grad and target._is_leaf():
+    if MODE.grad and target._tracked() and target._is_leaf():
         raise locate(RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation."
         ))
-    if not isinstance(value, tensor):
-        value = tensor._of(np.asarray(value))
-    value = _fit(target, value)
+    value = fit(target, value)
     if 0 in target._array.strides:
         _check_overlap(target._array)
     tracked = MODE.grad and (target._requires_grad or value._requires_grad)
@@ -257,8 +259,11 @@ def assign(target: Tensor, value: Any) -> Tensor:
     return target
 
 
-def _fit(target: Tensor, value: Tensor) -> Tensor:
+def fit(target: Tensor, value: Any) -> Tensor:
     """`value` with the dtype and shape of `target`."""
+    tensor = _tensor_type()
+    if not isinstance(value, tensor):
+        value = tensor._of(np.asarray(value))
     shape = target._array.shape
     if value._array.shape != shape:
         try:
@@ -295,7 +300,9 @@ def _rebase(target: Tensor, value: Tensor) -> None:
                 "operation."
             ))
         _move_history(base, scatter_views(base._alias(), view.chain, value))
-        target._view = view.renewed(target._version[0] + 1)
+        # The view's own place on the tape is found from its base when it is asked for.
+        target._requires_grad, target._grad_fn = base._requires_grad, None
+        return
     _move_history(target, value)
 
 
@@ -318,7 +325,11 @@ def scatter_views(
     for op, attrs in chain[:-1]:
         levels.append(getattr(F, op.name)(levels[-1], **attrs))
     for level, (op, attrs) in zip(reversed(levels), reversed(chain), strict=True):
-        assert op.scatter is not None
+        if op.scatter is None:
+            raise locate(RuntimeError(
+                f"a view made by {op.name}() is written to in part while gradients are tracked; "
+                "clone() it first"
+            ))
         value = op.scatter(F, level, value, **attrs)
     return value
 

@@ -16,7 +16,7 @@ from . import tensor as tensors
 from .dispatch import apply, attach, explain
 from .mode import MODE
 from .quiet import QUIET, restore, silence
-from .tape import node_type
+from .tape import node_type, read_by
 
 Call = Callable[..., Any]
 
@@ -45,10 +45,11 @@ def _general(op: Op) -> Call:
 
 def _unary(op: Op) -> Call:
     evaluate, is_view, kinds = op.eval, op.kind == "view", _KINDS.get(op.promotion)
-    node, keep = node_type(op), _keeper(op, 1)
-    differentiable = op.vjps[0] is not None
+    node, differentiable = node_type(op), op.vjps[0] is not None
+    keep: Call | None = None  # made when it is first needed: an import then reads no vjp's code
 
     def call(x: Any, **attrs: Any) -> Any:
+        nonlocal keep
         try:
             array = x._array
         except AttributeError:
@@ -65,7 +66,14 @@ def _unary(op: Op) -> Call:
         out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
         if is_view:
             out._mark_view(x, op, attrs)
-        if differentiable and x._requires_grad and MODE.grad and result.dtype.kind in "fc":
+        if (
+            differentiable
+            and (x._requires_grad or (x._view is not None and x._tracked()))
+            and MODE.grad
+            and result.dtype.kind in "fc"
+        ):
+            if keep is None:
+                keep = _keeper(op, (True,))
             out._requires_grad = True
             out._grad_fn = node((x._edge(),), *keep(x, out), attrs)
         return out
@@ -75,8 +83,9 @@ def _unary(op: Op) -> Call:
 
 def _binary(op: Op) -> Call:
     evaluate, kinds, promotes = op.eval, _KINDS.get(op.promotion), op.promotion != "none"
-    node, keep, is_pointwise = node_type(op), _keeper(op, 2), op.kind == "pointwise"
+    node, is_pointwise = node_type(op), op.kind == "pointwise"
     first, second = (vjp is not None for vjp in op.vjps)
+    keepers: dict[tuple[bool, bool], Call] = {}
 
     def call(x: Any, y: Any, **attrs: Any) -> Any:
         try:
@@ -96,11 +105,17 @@ def _binary(op: Op) -> Call:
         finally:
             restore(token)
         out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
-        if (x._requires_grad or y._requires_grad) and MODE.grad and result.dtype.kind in "fc":
-            left = x._edge() if first and x._requires_grad else None
-            right = y._edge() if second and y._requires_grad else None
-            if left is None and right is None:
+        left_needs = x._requires_grad or (x._view is not None and x._tracked())
+        right_needs = y._requires_grad or (y._view is not None and y._tracked())
+        if (left_needs or right_needs) and MODE.grad and result.dtype.kind in "fc":
+            left = x._edge() if first and left_needs else None
+            right = y._edge() if second and right_needs else None
+            needs = (left is not None, right is not None)
+            if needs == (False, False):
                 return out
+            keep = keepers.get(needs)
+            if keep is None:
+                keep = keepers[needs] = _keeper(op, needs)
             shapes = None
             if is_pointwise and (a.shape != result.shape or b.shape != result.shape):
                 shapes = (a.shape, b.shape)
@@ -135,7 +150,7 @@ def _with_number(op: Op) -> Call:
         finally:
             restore(token)
         out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
-        if tensor._requires_grad and MODE.grad:
+        if MODE.grad and tensor._tracked():
             attach(op, (x, y), (out,), attrs)
         return out
 
@@ -146,7 +161,7 @@ def _several(op: Op) -> Call:
     """For any number of operands: losses, layers, and whatever has no gradient."""
     evaluate, node, flags = op.eval, node_type(op), tuple(vjp is not None for vjp in op.vjps)
     plain = op.kind not in ("view", "pointwise")
-    keepers: dict[int, Call] = {}
+    keepers: dict[tuple[bool, ...], Call] = {}
 
     def call(*operands: Any, **attrs: Any) -> Any:
         if MODE.recorder is not None or not plain:
@@ -164,35 +179,32 @@ def _several(op: Op) -> Call:
             restore(token)
         out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
         if MODE.grad and result.dtype.kind in "fc":
-            edges, needed = [], False
-            for x, flag in zip(operands, flags):
-                if flag and x._requires_grad:
-                    edges.append(x._edge())
-                    needed = True
-                else:
-                    edges.append(None)
-            if needed:
-                count = len(operands)
-                keep = keepers.get(count)
+            needs = tuple([
+                flag and (x._requires_grad or (x._view is not None and x._tracked()))
+                for x, flag in zip(operands, flags)
+            ])
+            if True in needs:
+                keep = keepers.get(needs)
                 if keep is None:
-                    keep = keepers[count] = _keeper(op, count)
+                    keep = keepers[needs] = _keeper(op, needs)
+                edges = tuple([x._edge() if need else None for x, need in zip(operands, needs)])
                 out._requires_grad = True
-                out._grad_fn = node(tuple(edges), *keep(*operands, out), attrs)
+                out._grad_fn = node(edges, *keep(*operands, out), attrs)
         return out
 
     return call
 
 
-def _keeper(op: Op, arity: int) -> Call:
+def _keeper(op: Op, needs: tuple[bool, ...]) -> Call:
     """The function `(*inputs, out)` giving what a tape node keeps: entries, versions, arrays.
 
     It is compiled from `op.saves`, because a loop over them would cost more than many an op.
     """
-    names = [f"x{i}" for i in range(arity)]
+    names = [f"x{i}" for i in range(len(needs))]
     entries, versions, arrays = [], [], []
-    for kind, position in node_type(op).kinds:
+    for (kind, position), needed in zip(node_type(op).kinds, read_by(op, needs), strict=True):
         name = "out" if kind == "out" else f"x{position}"
-        known = kind in ("shapes", "out") or position < arity
+        known = needed and (kind in ("shapes", "out") or position < len(needs))
         entry = {
             "in": name,
             "out": "out._array",

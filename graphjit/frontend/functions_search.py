@@ -7,6 +7,7 @@ Each is also the `Tensor` method of its name. Results whose shape depends on the
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,17 +116,20 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     return F.index_add(input, index, scaled, dim=one_dim(input, dim))
 
 
-def _at(input: Tensor, dim: int) -> int:
-    return one_dim(input, dim)
-
-
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
     """`input` with the slices at the positions `index` along `dim` replaced."""
-    place = _at(input, dim)
+    place = one_dim(input, dim)
+    if not input._array.ndim:
+        return _with_row(input, lambda x: index_copy(x, 0, index, F.reshape(source, shape=(1,))))
     last = F.permute(input, dims=_first(input, place))
     rows = F.permute(source, dims=_first(source, place))
     written = F.index_put(last, rows, index, dims=(0,), accumulate=False)
     return F.permute(written, dims=_unfirst(input, place))
+
+
+def _with_row(x: Tensor, function: Callable[[Tensor], Any]) -> Any:
+    """`function` of a tensor of no dimensions, as one of one element."""
+    return F.reshape(function(F.reshape(x, shape=(1,))), shape=())
 
 
 def _first(x: Tensor, dim: int) -> tuple[int, ...]:
@@ -138,7 +142,9 @@ def _unfirst(x: Tensor, dim: int) -> tuple[int, ...]:
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
     """`input` with the slices at the positions `index` along `dim` filled with one value."""
-    place = _at(input, dim)
+    place = one_dim(input, dim)
+    if not input._array.ndim:
+        return _with_row(input, lambda x: index_fill(x, 0, index, value))
     if not is_tensor(value):
         from .creation import filled
 

@@ -19,6 +19,7 @@ from .data import as_number
 from .dispatch import assign
 from .mode import MODE
 from .observe import observe
+from .out import overwrite
 from .printing import type_name
 from .tape import TENSORS as F
 
@@ -49,7 +50,7 @@ def set_item(self: Tensor, key: Any, value: Any) -> None:
     if target.indices:
         assign(view, _scatter(view, target.indices, source))
     else:
-        assign(view, _broadcast(source, view._array.shape))
+        overwrite(view, _broadcast(source, view._array.shape))
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from .base import is_tensor
 from .data import as_number
 from .dispatch import assign
 from .mode import MODE
-from .out import in_place
+from .out import in_place, overwrite
 from .quiet import QUIET, restore, silence
 from .tape import TENSORS as F
 
@@ -36,7 +36,7 @@ def _arithmetic(function: Any, ufunc: np.ufunc) -> Any:
         if (
             MODE.recorder is not None
             or array.dtype.kind != "f"
-            or (MODE.grad and (self._requires_grad or getattr(other, "_requires_grad", False)))
+            or (MODE.grad and (self._tracked() or (is_tensor(other) and other._tracked())))
             or 0 in array.strides
         ):
             return general(self, other, **options)
@@ -113,7 +113,7 @@ class PointwiseInplace:
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
         """Overwrite with `src`, broadcast and converted."""
         if is_tensor(src) or isinstance(src, (int, float, complex)):
-            return assign(self, src)
+            return overwrite(self, src)
         raise locate(TypeError(
             f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
         ))
@@ -126,10 +126,10 @@ class PointwiseInplace:
                 f"{value._array.ndim} dimensions."
             ))
         if is_tensor(value):
-            return assign(self, value)
+            return overwrite(self, value)
         from .creation import filled
 
-        return assign(self, filled((), as_number(value, self.dtype), self.dtype))
+        return overwrite(self, filled((), as_number(value, self.dtype), self.dtype))
 
     def zero_(self: Any) -> Any:
         """Overwrite with zeros."""
@@ -150,13 +150,19 @@ class PointwiseInplace:
 class ShapeInplace:
     """Methods that give this very tensor another shape."""
 
-    def _become(self: Any, view: Tensor) -> Any:
+    def _become(self: Any, function: Any, *args: Any) -> Any:
+        """Take the place of the view `function(self, *args)`."""
         if MODE.recorder is not None:
             MODE.recorder.refuse("the shape of a tensor was changed in place")
-        if self._requires_grad and self._is_leaf() and MODE.grad:
+        if MODE.grad and self._tracked() and self._is_leaf():
             raise locate(RuntimeError(
                 "a leaf Variable that requires grad is being used in an in-place operation."
             ))
+        before = self._alias()
+        before._view = self._view
+        view = function(before, *args)
+        # Views of this tensor made before are reckoned from its old shape: they cannot go on.
+        self._reshaped = True
         for name in ("_array", "_version", "_requires_grad", "_grad_fn", "_output_number", "_view"):
             setattr(self, name, getattr(view, name))
         self._version[0] += 1
@@ -164,21 +170,21 @@ class ShapeInplace:
 
     def t_(self: Any) -> Any:
         """`t`, in place."""
-        return self._become(shapes.t(self))
+        return self._become(shapes.t)
 
     def transpose_(self: Any, dim0: int, dim1: int) -> Any:
         """`transpose`, in place."""
-        return self._become(shapes.transpose(self, dim0, dim1))
+        return self._become(shapes.transpose, dim0, dim1)
 
     swapaxes_ = swapdims_ = transpose_
 
     def squeeze_(self: Any, dim: Any = None) -> Any:
         """`squeeze`, in place."""
-        return self._become(shapes.squeeze(self, dim))
+        return self._become(shapes.squeeze, dim)
 
     def unsqueeze_(self: Any, dim: int) -> Any:
         """`unsqueeze`, in place."""
-        return self._become(shapes.unsqueeze(self, dim))
+        return self._become(shapes.unsqueeze, dim)
 
     def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
         """Another size, keeping the elements in row-major order; new ones are uninitialised."""

@@ -11,8 +11,9 @@ import numpy as np
 from ..dtypes import DType
 from ..errors import locate
 from ..ops.core import type_name
-from .dispatch import assign
+from .dispatch import assign, fit
 from .mode import MODE
+from .tape import TENSORS as F
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -71,8 +72,39 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
     return method
 
 
+def overwrite(target: Tensor, value: Any) -> Tensor:
+    """`target[...] = value`; what `target` was before gets a gradient of zeros."""
+    if MODE.grad and target._tracked() and not target._is_leaf():
+        value = _replaced(target, fit(target, value))
+    return assign(target, value)
+
+
+def _replaced(target: Tensor, value: Tensor) -> Any:
+    shape = target._array.shape
+    if not shape:
+        rows = _replaced(F.reshape(target, shape=(1,)), F.reshape(value, shape=(1,)))
+        return F.reshape(rows, shape=())
+    return F.slice_scatter(target, value, dim=0, start=0, stop=shape[0], step=1)
+
+
+def _keep_operand(node: Any, target: Tensor) -> None:
+    """Let a tape node hold a copy of its first operand, which is about to be overwritten."""
+    for place, (kind, position) in enumerate(node.kinds):
+        if kind == "in" and position == 0 and node.saved[place] is target:
+            edge, kept = target._edge(), target._of(target._array.copy())
+            kept._requires_grad = target._requires_grad
+            if type(edge) is tuple:
+                kept._grad_fn, kept._output_number = edge
+            node.saved = (*node.saved[:place], kept, *node.saved[place + 1 :])
+            node.arrays = None
+            rows = [row for row in node.versions if row[0] is target._array]
+            node.versions = tuple(row for row in node.versions if row is not rows[0])
+
+
 def write_back(target: Tensor, result: Tensor) -> Tensor:
     """Store the result of an in-place op in its first operand."""
+    if result._grad_fn is not None and result is not target:
+        _keep_operand(result._grad_fn, target)
     source, kept = result._array, target._array
     if source.dtype is not kept.dtype:
         check_castable(result.dtype, target.dtype)

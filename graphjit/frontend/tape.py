@@ -7,9 +7,11 @@ and can be differentiated again.
 
 from __future__ import annotations
 
+import dis
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +182,37 @@ def node_type(op: Op) -> type[Node]:
         fields = {"__slots__": (), "op": op, "kinds": kinds}
         cls = _NODE_TYPES[op.name] = type(f"{op.grad_name}Backward0", (Node,), fields)
     return cls
+
+
+@cache
+def read_by(op: Op, needs: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Which entries of `op.saves` the vjps of the inputs that `needs` marks look at.
+
+    The others are not kept, so that they can be changed in place and be freed. A vjp of a product
+    reads the other factor only; that is found in its code, not declared.
+    """
+    count = len(op.saves)
+    if op.joint_vjp is not None:
+        return (True,) * count
+    read = [False] * count
+    for vjp, need in zip(op.vjps, needs):
+        if need and vjp is not None:
+            names = _names_read(vjp, count)
+            read = [known or found for known, found in zip(read, names, strict=True)]
+    return tuple(read)
+
+
+def _names_read(vjp: Callable[..., Any], count: int) -> list[bool]:
+    """Whether each of the `count` parameters after `F` and `g` is read in the function's body."""
+    code = getattr(vjp, "__code__", None)
+    if code is None or code.co_argcount < 2 + count:  # a partial, or the parameters come as *saved
+        return [True] * count
+    read: set[str] = set(code.co_cellvars)
+    for instruction in dis.get_instructions(code):
+        if "LOAD" in instruction.opname:
+            value = instruction.argval
+            read.update(value if isinstance(value, tuple) else (str(value),))
+    return [name in read for name in code.co_varnames[2 : 2 + count]]
 
 
 def _parse_saved(name: str) -> tuple[str, int]:

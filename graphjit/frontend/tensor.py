@@ -53,6 +53,7 @@ class Tensor(Methods):
     _view: View | None = None
     _hooks: list[Callable[..., Any]] | None = None
     _retains_grad: bool = False
+    _reshaped: bool = False
     __array_priority__ = 1000
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
@@ -103,11 +104,12 @@ class Tensor(Methods):
         return self._is_leaf()
 
     def _is_leaf(self) -> bool:
+        self._tracked()
         return self._grad_fn is None
 
     @property
     def requires_grad(self) -> bool:
-        return self._requires_grad
+        return self._tracked()
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -132,7 +134,7 @@ class Tensor(Methods):
 
     @property
     def grad_fn(self) -> Node | None:
-        edge = self._edge() if self._grad_fn is not None else None
+        edge = self._edge() if self._tracked() else None
         return edge[0] if type(edge) is tuple else None
 
     def _edge(self) -> Any:
@@ -144,13 +146,25 @@ class Tensor(Methods):
             return (self._grad_fn, self._output_number)
         return self if self._requires_grad else None
 
+    def _tracked(self) -> bool:
+        """Whether this tensor requires grad, through its base too if that was written since."""
+        view = self._view
+        if view is not None and view.version != self._version[0] and view.differentiable:
+            self._renew(view)
+        return self._requires_grad
+
     def _renew(self, view: View) -> None:
         """Find this view's place on the tape again after its base was written through another."""
         if view.base._requires_grad:
+            if view.base._reshaped:
+                raise locate(RuntimeError(
+                    "a view was used after its base had been given another shape in place and "
+                    "then been written to; take the view anew"
+                ))
             recorder, MODE.recorder = MODE.recorder, None
             try:
                 with grad_mode(True):
-                    fresh: Any = view.base._alias()
+                    fresh: Any = view.base
                     for op, attrs in view.chain:
                         fresh = apply(op, (fresh,), attrs)
             finally:
@@ -158,6 +172,8 @@ class Tensor(Methods):
             self._requires_grad = True
             self._grad_fn = fresh._grad_fn
             self._output_number = fresh._output_number
+        elif self._grad_fn is not None:
+            self._requires_grad, self._grad_fn = False, None
         self._view = view.renewed(self._version[0])
 
     def _mark_view(self, parent: Tensor, op: Op, attrs: dict[str, Any]) -> None:

@@ -90,13 +90,25 @@ def _eval_expand(xp: Any, x: Any, shape: Shape) -> Any:
         if -1 in shape[:lead]:
             raise ValueError("expand")
         shape = tuple(x.shape[i - lead] if s == -1 else s for i, s in enumerate(shape))
-    if xp is np and x.size == 1 and x.dtype.kind in "biuf" and _fits(x.shape, shape):
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    if xp is np and x.flags.c_contiguous and x.size and 0 not in shape:
+        return np.ndarray(shape, x.dtype, x, 0, _expanded_strides(x, shape))
     return xp.broadcast_to(x, shape)
 
 
-def _fits(shape: Shape, target: Shape) -> bool:
-    return len(shape) <= len(target) and math.prod(target) > 0
+def _expanded_strides(x: Any, shape: Shape) -> tuple[int, ...]:
+    """The strides of `x` under `shape`; ValueError where it does not fit.
+
+    `np.broadcast_to` takes ten times as long, and what it returns cannot be written to.
+    """
+    lead = len(shape) - x.ndim
+    strides = [0] * lead
+    for extent, have, step in zip(shape[max(lead, 0) :], x.shape, x.strides):
+        if have != extent and have != 1:
+            raise ValueError("expand")
+        strides.append(step if have == extent else 0)
+    if lead < 0:
+        raise ValueError("expand")
+    return tuple(strides)
 
 
 def _expand_vjp(F: Any, g: Any, source: Shape, shape: Shape) -> Any:

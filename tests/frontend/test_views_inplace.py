@@ -1,0 +1,96 @@
+"""Views and in-place writes: values, gradients and version errors, against PyTorch."""
+
+import random
+
+import numpy as np
+import pytest
+
+import graphjit as gj
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
+
+VIEWS = [
+    "{v}[0]", "{v}[-1]", "{v}[1:]", "{v}[..., 0]", "{v}[..., ::2]", "{v}.t()", "{v}.T",
+    "{v}.reshape(-1)", "{v}.unsqueeze(0)", "{v}.squeeze()", "{v}.transpose(0, -1)", "{v}.detach()",
+    "{v}.diagonal()", "{v}.view(-1)", "{v}.flatten()", "{v}.narrow(0, 0, 1)", "{v}.select(-1, 0)",
+    "{v}.permute(1, 0)", "{v}[None]", "{v}.movedim(0, -1)",
+    "{v}.expand(2, -1, -1)", "{v}.contiguous()", "{v}.clone()", "{v}.unflatten(0, (1, -1))",
+]  # fmt: skip
+WRITES = [
+    "{v}.add_({o})", "{v}.mul_({o})", "{v}.sub_(0.5)", "{v}.mul_(2)", "{v}.copy_({o})", "{v}.zero_()",
+    "{v}.fill_(0.25)", "{v}.sigmoid_()", "{v}.relu_()", "{v}.clamp_(-1, 1)", "{v}.neg_()",
+    "{v}.div_(3)", "{v}.masked_fill_({v} > 0, 0.5)", "{v}.tanh_()", "{v}.add_({v})", "{v}.mul_({v})",
+    "{v}.pow_(2)", "{v}.exp_()", "{v}[0] = 0.3", "{v}[..., 0] = {o}", "{v} += {o}", "{v} *= 0.5",
+    "{v}[{v} > 0.2] = 0.1", "{v}.addcmul_({v}, {o})",
+    "{v}.lerp_({o}, 0.5)", "{v}.index_fill_(0, i, 0.7)", "{v}.index_add_(0, i, {o}[:1])",
+]  # fmt: skip
+VALUES = ["{v} * {o}", "{v} + 1", "{v}.exp()", "{v}.sum(0)", "{v} @ {v}.t()", "{v}.sigmoid()", "{o}"]
+
+
+def program(seed):
+    """Lines that make, look through, and write to tensors; some of them are errors."""
+    rng = random.Random(seed)
+    lines = ["a = x * 1.0", "b = y + 0.0"]
+    names, owner = ["a", "b"], {"a": "a", "b": "b", "x": "x", "y": "y"}
+    for number in range(rng.randint(3, 9)):
+        v, o = rng.choice(names), rng.choice(["x", "y", *names])
+        if owner[o] == owner[v]:  # PyTorch may read what it has just written
+            o = v
+        kind, fresh = rng.random(), f"t{number}"
+        if kind < 0.4:
+            lines.append(f"{fresh} = " + rng.choice(VIEWS).format(v=v))
+            names.append(fresh)
+            owner[fresh] = owner[v]
+        elif kind < 0.75:
+            write = rng.choice(WRITES).format(v=v, o=o)
+            lines.append(f"with t.no_grad(): {write}" if rng.random() < 0.1 else write)
+        else:
+            lines.append(f"{fresh} = " + rng.choice(VALUES).format(v=v, o=o))
+            names.append(fresh)
+            owner[fresh] = owner[o] if lines[-1] == f"{fresh} = {o}" else fresh
+    total = " + ".join(f"({name} * {name}).sum()" for name in names)
+    return [*lines, f"loss = {total}", "loss.backward()"]
+
+
+def run(module, lines):
+    """After each line: the error it raised, if any; at the end all values and gradients."""
+    rng = np.random.default_rng(0)
+    x, y = (module.tensor(rng.standard_normal((3, 3))).requires_grad_() for _ in range(2))
+    space = {"t": module, "x": x, "y": y, "i": module.tensor([0])}
+    log = []
+    for line in lines:
+        try:
+            exec(line, space)
+            log.append((line, "ok"))
+        except (RuntimeError, IndexError, ValueError, NameError) as error:
+            log.append((line, type(error).__name__))
+            if "memory location" in str(error):
+                return None  # what overlaps, PyTorch refuses; we compute it
+    state = {}
+    if log[-1][1] != "ok":
+        return log, state  # how far backward came before its error is not defined
+    for name, value in space.items():
+        if type(value) in (gj.Tensor, torch.Tensor) and name != "i":
+            state[name] = value.detach().numpy().copy()
+            if value.is_leaf and value.requires_grad:
+                grad = value.grad
+                state[f"{name}.grad"] = np.zeros(value.shape) if grad is None else grad.numpy()
+            state[f"{name}.requires_grad"] = np.array(value.requires_grad)
+    return log, state
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_random_program(seed):
+    lines = program(seed)
+    ours, theirs = run(gj, lines), run(torch, lines)
+    if ours is None or theirs is None or theirs[0][-1][1] != "ok":
+        return  # we keep more copies, so that backward does not always fail where PyTorch's does
+    shown = "\n".join(lines)
+    assert ours[0] == theirs[0], shown
+    assert ours[1].keys() == theirs[1].keys()
+    for name, expected in theirs[1].items():
+        found = ours[1][name]
+        assert found.shape == expected.shape, f"{name} after\n{shown}"
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9,
+                                   err_msg=f"{name} after\n{shown}")
