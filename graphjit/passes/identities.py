@@ -165,7 +165,7 @@ def reduce_single(make: Rewriter, draft: Draft) -> Value | None:
         return None
     (x,) = draft.inputs
     dims = tuple(d for d in draft.attrs["dims"] if x.shape[d] != 1)
-    if dims == draft.attrs["dims"]:
+    if dims and dims == draft.attrs["dims"]:
         return None
     if dims:
         return make(draft.op.name, x, **{**draft.attrs, "dims": dims})

@@ -19,6 +19,7 @@ from pathlib import Path
 from .. import config
 from ..ir.graph import Graph
 from ..ir.verify import verify
+from .concats import share_parts
 from .cse import cse
 from .dce import dce
 from .decompose import decompose
@@ -41,6 +42,7 @@ PIPELINE: list[Pass] = [
     layout,
     simplify,
     cse,
+    share_parts,
     dce,
     fuse,
     dce,

@@ -73,7 +73,7 @@ def _short(site: Site) -> Value | None:
     """matmul(a[..., n, k], b[..., k, m]) with a very small k, term by term."""
     a, b = site.inputs
     k = a.shape[-1]
-    if not 1 <= k <= SHORT or a.dtype.is_complex:
+    if not 1 <= k <= SHORT or not _in_loops(a):
         return None
     terms = [
         site.make("mul", _column(site, a, i, a.ndim - 1), _column(site, b, i, b.ndim - 2))
@@ -85,6 +85,11 @@ def _short(site: Site) -> Value | None:
     return total
 
 
+def _in_loops(value: Value) -> bool:
+    """Whether loops add up products as a library does: float16 would round each of them."""
+    return value.dtype.is_floating_point and value.dtype.itemsize >= 4
+
+
 def _column(site: Site, value: Value, i: int, dim: int) -> Value:
     if value.shape[dim] == 1:
         return value
@@ -94,7 +99,7 @@ def _column(site: Site, value: Value, i: int, dim: int) -> Value:
 def _with_vector(site: Site) -> Value | None:
     """A product with a single column or row as a sum over the matrix, in its own orientation."""
     a, b = site.inputs
-    if a.ndim != 2 or b.ndim != 2 or a.dtype.category != 2:
+    if a.ndim != 2 or b.ndim != 2 or not _in_loops(a):
         return None
     if b.shape[1] == 1:
         return _weighted_sum(site, a, b, 0)

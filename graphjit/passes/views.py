@@ -19,12 +19,23 @@ def _reshape(make: Rewriter, draft: Draft) -> Value | None:
     if x.shape == draft.shape:
         return x
     inner = make.made_by(x, "reshape")
-    if inner:
+    if inner and _joins(make, inner.inputs[0], x.shape, draft.shape):
         return make("reshape", inner.inputs[0], shape=draft.shape)
     inner = make.made_by(x, "expand")
     if inner and inner.inputs[0].spec.size == 1:
         return make("reshape", inner.inputs[0], shape=())
     return None
+
+
+def _joins(make: Rewriter, source: Value, between: Shape, shape: Shape) -> bool:
+    """Whether `source` reshaped twice is better reshaped once.
+
+    Not where the first reshape copies, as that of a permuted value may: others can use the copy.
+    """
+    maker = make.builder.producer.get(source)
+    if maker is None or getattr(maker.op, "kind", "") != "view" or source.shape == shape:
+        return True
+    return without_ones(source.shape) == without_ones(between)
 
 
 def _permute(make: Rewriter, draft: Draft) -> Value | None:

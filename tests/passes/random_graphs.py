@@ -92,17 +92,17 @@ class Maker:
     def reduction(self):
         x = self.value(dtypes.float64)
         if x.ndim:
-            dims = self.draw(st.sets(st.integers(0, x.ndim - 1), min_size=1))
+            dims = self.draw(st.sets(st.integers(0, x.ndim - 1)))
             self.add(self.draw(st.sampled_from(REDUCE)), x, dims=tuple(sorted(dims)))
 
     def view(self):
-        x = self.value()
-        {
-            "permute": self.permute, "expand": self.expand,
-            "squeeze": self.squeeze, "unsqueeze": self.unsqueeze,
-            "flatten": lambda x: self.add("reshape", x, shape=(x.spec.size,)),
-            "slice": self.slice,
-        }[self.draw(st.sampled_from("permute expand squeeze unsqueeze flatten slice".split()))](x)  # fmt: skip
+        views = (
+            self.permute, self.expand, self.squeeze, self.unsqueeze, self.flatten, self.slice
+        )  # fmt: skip
+        self.draw(st.sampled_from(views))(self.value())
+
+    def flatten(self, x):
+        self.add("reshape", x, shape=(x.spec.size,))
 
     def permute(self, x):
         self.add("permute", x, dims=tuple(self.draw(st.permutations(range(x.ndim)))))
