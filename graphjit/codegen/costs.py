@@ -19,8 +19,13 @@ _DIVISION = frozenset("div sqrt rsqrt reciprocal floor ceil round trunc".split()
 
 def cost_of(value: Value) -> int:
     """The cost of one element of `value`, given its operands."""
-    if value.op in _FREE:
+    return cost_of_instruction(value.op)
+
+
+def cost_of_instruction(op: str) -> int:
+    """The cost of one element of an operation of a program."""
+    if op in _FREE:
         return 0
-    if value.op == LOAD or value.op in _ARITHMETIC:
+    if op == LOAD or op in _ARITHMETIC:
         return 1
-    return 2 if value.op in _DIVISION else 20
+    return 2 if op in _DIVISION else 20

@@ -5,7 +5,9 @@ Reads a `loops.Kernel`. Its text determines the machine code, and so is the key 
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ _SOURCES = (
     Path(__file__).parent / "numba_intrinsics.py",
     *(Path(objects.__file__).parent / "native" / name for name in ("memory.py", "scratch.py")),
 )
-_GROUPS = re.compile(r"# memory of (\d+) groups")
+_HEADER = re.compile(r"# (\d+) groups of memory(, masked tails)?\n")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
 
 
@@ -49,12 +51,13 @@ def build(text: str) -> objects.ObjectCode:
     from ..runtime.native import scratch
     from . import numba_intrinsics as machine
 
-    header = _GROUPS.match(text)
+    header = _HEADER.match(text)
     assert header is not None
     groups = int(header[1])
     namespace: dict[str, Any] = {
         name: getattr(machine, name)
-        for name in ("pointer", "integer", "stride", "number", "as_pointer", "round_half")
+        for name in ("pointer", "integer", "stride", "number", "quotient", "as_pointer",
+                     "round_half")
     }
     namespace.update({f"fold_{name}": fold for name, fold in machine.FOLDS.items()})
     namespace.update(claim=scratch.claim, release=scratch.release)
@@ -63,7 +66,32 @@ def build(text: str) -> objects.ObjectCode:
         if name not in namespace and name not in ("kernel", "range", "min", "max"):
             namespace[name] = _function(name, groups)
     exec(compile(text, "<graphjit kernel>", "exec"), namespace)  # noqa: S102
-    return objects.compile_function(namespace["kernel"])
+    with _masked_tails() if header[2] else contextlib.nullcontext():
+        return objects.compile_function(namespace["kernel"])
+
+
+#: The releases of LLVM known to have the option; LLVM ends the process when it meets a new one.
+_LLVM_WITH_OPTION = range(14, 23)
+_OPTION = "-prefer-predicate-over-epilogue="
+
+
+@contextlib.contextmanager
+def _masked_tails() -> Iterator[None]:
+    """Have LLVM use masks for what is left over at the end of loops, if this CPU is good at it.
+
+    The option is the process's; the lock of the kernel cache is held meanwhile.
+    """
+    import llvmlite.binding as llvm
+
+    wanted = llvm.get_host_cpu_features().get("avx512f")
+    if not wanted or llvm.llvm_version_info[0] not in _LLVM_WITH_OPTION:
+        yield
+        return
+    llvm.set_option("graphjit", _OPTION + "predicate-else-scalar-epilogue")
+    try:
+        yield
+    finally:
+        llvm.set_option("graphjit", _OPTION + "scalar-epilogue")
 
 
 def _function(name: str, groups: int) -> Any:

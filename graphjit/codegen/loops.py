@@ -147,7 +147,8 @@ class Kernel:
     lengths of pieces that have none; for each buffer, the strides that are not in `unit`, by axis,
     negated; the scalars; the scratch block, if locals are too large for the stack (`spacious`).
 
-    `parallel` lists the axes that begin..end enumerates in row-major order.
+    `parallel` lists the axes that begin..end enumerates in row-major order. In a `masked` kernel
+    the last iterations of vector loops are better done by one masked vector than one at a time.
     """
 
     buffers: tuple[Buffer, ...]
@@ -158,6 +159,7 @@ class Kernel:
     parallel: tuple[int, ...]
     pieces: tuple[Pieces, ...]
     spacious: bool
+    masked: bool
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:

@@ -54,7 +54,8 @@ class Printer:
 
     def text(self) -> str:
         """The whole function."""
-        self.lines = [f"# memory of {self.groups} groups", "def kernel(table, begin, end):"]
+        masked = ", masked tails" if self.kernel.masked else ""
+        self.lines = [f"# {self.groups} groups of memory{masked}", "def kernel(table, begin, end):"]
         self._arguments()
         self._body(self.kernel.body)
         if self.kernel.spacious:
@@ -263,8 +264,8 @@ class Printer:
             low = f"max({low}, 0)"
         if level + 1 < len(self.kernel.parallel):
             below = f"r{level + 1}"
-            low = f"{low} // {below}" if level else f"begin // {below}"
-            high = f"({high} + {below} - 1) // {below}"
+            low = f"quotient({low if level else 'begin'}, {below})"
+            high = f"quotient({high} + {below} - 1, {below})"
         if level:
             high = f"min({high}, n{loop.axis})"
         self._range(loop, f"{low}, {high}")
