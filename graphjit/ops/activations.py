@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..ir.graph import Spec
+from .blocks import by_elements
 from .core import Op, arrays_of, as_array, by_parts, check_floating, declare
 from .sampling import Reference, both, calls, resolve, rows, unary
 
@@ -32,7 +34,12 @@ def _activation(
     def checked(xp: Any, x: Any, **attrs: Any) -> Any:
         if x.dtype.kind not in "fc":
             raise TypeError(name)
-        return parts(xp, x, **attrs)
+        return by_elements(partial(parts, xp, **attrs), x)
+
+    def gradient(F: Any, g: Any, x: Any, **attrs: Any) -> Any:
+        if x.__class__ is np.ndarray:
+            return by_elements(lambda g, x: vjp(F, g, x, **attrs), g, x)
+        return vjp(F, g, x, **attrs)
 
     return declare(
         name,
@@ -41,7 +48,7 @@ def _activation(
         eval=checked,
         decompose=decompose,
         saves=("in0",),
-        vjps=vjp,
+        vjps=gradient,
         samples=both(*(unary(reference, -5, 5, **each) for each in attrs)),
     )
 
@@ -75,8 +82,7 @@ def _eval_gelu(xp: Any, x: Any, approximate: str) -> Any:
     inner = F.tanh(_gelu_argument(F, x)) if approximate == "tanh" else F.erf(x * _ROOT_HALF)
     xp.add(inner, 1, inner)
     xp.multiply(inner, 0.5, inner)
-    xp.multiply(inner, x, inner)
-    return inner
+    return xp.multiply(inner, x, inner)
 
 
 def _gelu_reference(x: Any, approximate: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType
 from . import scalar as s
+from .blocks import by_elements
 from .core import Op, as_array, pointwise
 from .erf import erf_array
 from .pointwise import MASK_SIZE, eval_where
@@ -128,6 +130,10 @@ atanh = _floating(
 
 
 def _eval_sigmoid(xp: Any, x: Any) -> Any:
+    return by_elements(partial(_sigmoid_array, xp), x)
+
+
+def _sigmoid_array(xp: Any, x: Any) -> Any:
     result = xp.exp(xp.negative(x))
     if result.ndim == 0:
         return as_array(xp, 1 / (1 + result))
@@ -158,7 +164,7 @@ def _eval_relu(xp: Any, x: Any) -> Any:
 
 def _eval_relu_backward(xp: Any, g: Any, out: Any) -> Any:
     if xp is not np or g.size >= MASK_SIZE:
-        return eval_where(xp, xp.less_equal(out, 0), 0, g)
+        return by_elements(lambda g, out: eval_where(xp, xp.less_equal(out, 0), 0, g), g, out)
     zero = _ZEROS[g.dtype]
     return np.where(np.less_equal(out, zero), zero, g)
 

@@ -7,12 +7,15 @@ the compiler makes one kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..ir.graph import Shape, Spec
+from . import blocks
+from .blocks import by_rows, is_large
 from .core import as_array, by_parts, declare, reduced_shape, type_name
 from .reduce import extremum_array, sum_array
 from .sampling import Samples, calls, floats, reducing, resolve, rows
@@ -39,12 +42,23 @@ def _dims(x: Any, dim: int) -> Shape:
 
 
 def _eval_softmax(xp: Any, x: Any, dim: int) -> Any:
-    dims = _dims(x, dim)
-    if not dims:
+    if not x.ndim:
         return xp.exp(_shifted(xp, x.reshape(1), (0,))).reshape(())
-    y = _shifted(xp, x, dims)
+    return _along_rows(partial(_softmax_array, xp), x.shape, dim, x)
+
+
+def _softmax_array(xp: Any, x: Any, dim: int) -> Any:
+    y = _shifted(xp, x, (dim,))
     xp.exp(y, y)
-    return xp.divide(y, sum_array(xp, y, dims, True), y)
+    return xp.divide(y, sum_array(xp, y, (dim,), True), y)
+
+
+def _along_rows(function: Callable[..., Any], shape: Shape, dim: int, *arrays: Any) -> Any:
+    """`function(*arrays, dim)`, some rows at a time where `dim` is the last and they are many."""
+    if dim == len(shape) - 1 and all(map(is_large, arrays)):
+        rows = math.prod(shape[:-1])
+        return by_rows(lambda *parts: function(*parts, 1), rows, *arrays)
+    return function(*arrays, dim)
 
 
 def _decompose_softmax(F: Any, x: Any, dim: int) -> Any:
@@ -54,8 +68,10 @@ def _decompose_softmax(F: Any, x: Any, dim: int) -> Any:
 
 
 def _softmax_vjp(F: Any, g: Any, y: Any, dim: int) -> Any:
-    inner = F.sum(F.mul(g, y), dims=_dims(y, dim))
-    return F.mul(F.sub(g, inner), y)
+    def gradient(g: Any, y: Any, dim: int) -> Any:
+        return F.mul(F.sub(g, F.sum(F.mul(g, y), dims=_dims(y, dim))), y)
+
+    return _along_rows(gradient, y.shape, dim, g, y)
 
 
 def _along(name: str) -> Samples:
@@ -80,11 +96,14 @@ softmax = declare(
 
 
 def _eval_log_softmax(xp: Any, x: Any, dim: int) -> Any:
-    dims = _dims(x, dim)
-    if not dims:
+    if not x.ndim:
         return as_array(xp, x - x)
-    z = _shifted(xp, x, dims)
-    total = sum_array(xp, xp.exp(z), dims, True)
+    return _along_rows(partial(_log_softmax_array, xp), x.shape, dim, x)
+
+
+def _log_softmax_array(xp: Any, x: Any, dim: int) -> Any:
+    z = _shifted(xp, x, (dim,))
+    total = sum_array(xp, xp.exp(z), (dim,), True)
     return xp.subtract(z, xp.log(total, total), z)
 
 
@@ -96,7 +115,11 @@ def _decompose_log_softmax(F: Any, x: Any, dim: int) -> Any:
 
 def log_softmax_vjp(F: Any, g: Any, out: Any, dim: int) -> Any:
     """The gradient of the input of log_softmax, from its output `out`."""
-    return F.sub(g, F.mul(F.exp(out), F.sum(g, dims=_dims(out, dim))))
+
+    def gradient(g: Any, out: Any, dim: int) -> Any:
+        return F.sub(g, F.mul(F.exp(out), F.sum(g, dims=_dims(out, dim))))
+
+    return _along_rows(gradient, out.shape, dim, g, out)
 
 
 log_softmax = declare(
@@ -182,13 +205,28 @@ def _eval_layer_norm(xp: Any, x: Any, *affine: Any, shape: Shape, eps: float) ->
         raise TypeError("normalized_shape")
     if any(p.shape != shape or p.dtype != x.dtype for p in affine):
         raise TypeError("weight or bias")
-    y, mean, rstd = _statistics(xp, x, _trailing(x, shape), eps)
-    xp.multiply(y, rstd, y)
-    if affine:
-        xp.multiply(y, affine[0], y)
+    rows, n = x.size // max(math.prod(shape), 1), math.prod(shape)
+    y, means, rstds = xp.empty_like(x), xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
+    source, target = x.reshape(rows, n), y.reshape(rows, n)
+    step = max(blocks.BLOCK // n, 1) if is_large(x) else max(rows, 1)
+    flat_affine = [p.reshape(n) for p in affine]
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        normal, means[part], rstds[part] = _statistics(xp, source[part], (1,), eps)
+        xp.multiply(normal, rstds[part], normal)
+        _affine(xp, normal, flat_affine, target[part])
+    kept = reduced_shape(x.shape, _trailing(x, shape))
+    return y, means.reshape(kept), rstds.reshape(kept)
+
+
+def _affine(xp: Any, normal: Any, affine: Sequence[Any], target: Any) -> None:
+    """Write `normal`, scaled by the first and shifted by the second of `affine`."""
+    if not affine:
+        target[...] = normal
+        return
+    xp.multiply(normal, affine[0], target)
     if len(affine) > 1:
-        xp.add(y, affine[1], y)
-    return y, mean, rstd
+        xp.add(target, affine[1], target)
 
 
 def decompose_statistics(F: Any, x: Any, dims: Shape, eps: float) -> tuple[Any, Any, Any]:
@@ -216,12 +254,10 @@ def normalized_vjp(
     """
     g, g_mean, g_rstd = grads
     parts = []
-    if g is not None or g_rstd is not None:
-        normal = F.mul(F.sub(x, mean), rstd)
     if g is not None:
-        inner = F.add(F.mean(g, dims=dims, keepdim=True), F.mul(
-            normal, F.mean(F.mul(g, normal), dims=dims, keepdim=True)))  # fmt: skip
-        parts.append(F.mul(F.sub(g, inner), rstd))
+        parts.append(_normal_grad(F, g, x, mean, rstd, dims))
+    if g_rstd is not None:
+        normal = F.mul(F.sub(x, mean), rstd)
     n = math.prod(x.shape[dim] for dim in dims)
     if g_mean is not None:
         parts.append(F.expand(F.mul(g_mean, 1 / n), shape=x.shape))
@@ -231,6 +267,22 @@ def normalized_vjp(
     for part in parts[1:]:
         total = F.add(total, part)
     return total
+
+
+def _normal_grad(F: Any, g: Any, x: Any, mean: Any, rstd: Any, dims: Shape) -> Any:
+    """The gradient of `x` from that of (x - mean) * rstd, the two statistics depending on it."""
+
+    def gradient(g: Any, x: Any, mean: Any, rstd: Any, dims: Shape = dims) -> Any:
+        normal = F.mul(F.sub(x, mean), rstd)
+        products = F.mean(F.mul(g, normal), dims=dims, keepdim=True)
+        inner = F.add(F.mean(g, dims=dims, keepdim=True), F.mul(normal, products))
+        return F.mul(F.sub(g, inner), rstd)
+
+    trailing = dims == tuple(range(len(x.shape) - len(dims), len(x.shape)))
+    if trailing and is_large(g) and is_large(x):
+        rows = math.prod(x.shape[: dims[0]])
+        return by_rows(partial(gradient, dims=(1,)), rows, g, x, mean, rstd)
+    return gradient(g, x, mean, rstd)
 
 
 def _layer_norm_vjp(

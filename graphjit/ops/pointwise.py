@@ -15,7 +15,9 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Spec
+from . import blocks
 from . import scalar as s
+from .blocks import is_large
 from .core import Op, as_array, dtype_of, pointwise, type_name
 from .sampling import Samples, binary, bools, both, calls, floats, ints, rows, unary
 
@@ -311,7 +313,22 @@ def eval_where(xp: Any, condition: Any, x: Any, y: Any) -> Any:
     """`x` where `condition`, else `y`."""
     if xp is not np or condition.size < MASK_SIZE:
         return xp.where(condition, x, y)
+    if x.__class__ in _Number and is_large(y):
+        return _choose_in_blocks(lambda c, y: _choose_by_masks(c, x, y), condition, y)
+    if y.__class__ in _Number and is_large(x):
+        return _choose_in_blocks(lambda c, x: _choose_by_masks(c, x, y), condition, x)
     return _choose_by_masks(condition, x, y)
+
+
+def _choose_in_blocks(choose: Any, condition: Any, x: Any) -> Any:
+    if condition.shape != x.shape or not condition.flags.c_contiguous:
+        return choose(condition, x)
+    result = np.empty_like(x)
+    target, conditions, xs = result.reshape(-1), condition.reshape(-1), x.reshape(-1)
+    for start in range(0, x.size, blocks.BLOCK):
+        part = slice(start, start + blocks.BLOCK)
+        target[part] = choose(conditions[part], xs[part])
+    return result
 
 
 def _choose_by_masks(condition: Any, x: Any, y: Any) -> Any:

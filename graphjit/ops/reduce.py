@@ -54,6 +54,9 @@ def sum_array(xp: Any, x: Any, dims: Dims, keepdims: bool) -> Any:
         if x.ndim == 2 and dims == (0,):
             value = ones(len(x), x.dtype).dot(x)
             return value[None] if keepdims else value
+        if x.ndim == 2 and dims == (1,):
+            value = x.dot(ones(x.shape[1], x.dtype))
+            return value[:, None] if keepdims else value
     if x.dtype.char == "e":
         return xp.asarray(xp.sum(x, axis=dims, keepdims=keepdims, dtype="f4")).astype("f2")
     dtype = np.int64 if x.dtype.kind in "biu" else None

@@ -26,7 +26,7 @@ from calling import (
     summed_to,
 )
 
-from graphjit.ops import OPS, Op
+from graphjit.ops import OPS, Op, blocks
 from graphjit.ops.core import ARRAYS, Sample
 from graphjit.ops.scalar import INSTRUCTIONS
 
@@ -199,6 +199,28 @@ def test_recorded_gradient(op: Op) -> None:
         expected = [g for g in eager if g is not None]
         for a, b in zip(graph, expected, strict=True):
             assert_close(a, b, describe(op, sample))
+
+
+@each_op
+def test_in_parts(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is computed part by part where arrays are large is what is computed at once."""
+    wholes = [(sample, run(op, sample.inputs, sample.attrs)) for sample in rows(op)]
+    slopes = [first_order(op, sample) for sample in gradient_rows(op)]
+    monkeypatch.setattr(blocks, "BLOCK", 3)
+    for sample, results in wholes:
+        for a, b in zip(run(op, sample.inputs, sample.attrs), results, strict=True):
+            assert_close(a, b, describe(op, sample))
+    for sample, found in zip(gradient_rows(op), slopes, strict=True):
+        for a, b in zip(first_order(op, sample), found, strict=True):
+            assert_close(a, b, describe(op, sample))
+
+
+def first_order(op: Op, sample: Sample) -> list[Any]:
+    """The gradients that the op has, from the same random gradients of its outputs each time."""
+    results = run(op, sample.inputs, sample.attrs)
+    random = directions(np.random.default_rng(0), results)
+    grads = [w if f else None for w, f in zip(random, floating(results))]
+    return [g for g in analytic(op, sample, results, grads) if g is not None]
 
 
 @each_op
