@@ -6,6 +6,7 @@ a native function. Only compiling imports Numba.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import secrets
@@ -81,6 +82,15 @@ def initialise_llvm() -> Any:
     return llvm
 
 
+#: Numba's wrappers name these for the case that a kernel raises, and no kernel does.
+_NEVER_CALLED = ("numba_gil_ensure", "numba_gil_release")
+
+
+def _address_of_nothing() -> int:
+    """A C function that takes anything, does nothing, and needs no lock."""
+    return ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value or 0
+
+
 class _Engine:
     """The process's one linker of object code; not thread-safe."""
 
@@ -89,6 +99,9 @@ class _Engine:
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         self._llvm = llvm
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        for name in _NEVER_CALLED:
+            if not llvm.address_of_symbol(name):
+                llvm.add_symbol(name, _address_of_nothing())
 
     def missing(self, code: bytes) -> list[str]:
         """The external symbols of `code` that this process does not have.

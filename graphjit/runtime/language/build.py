@@ -61,6 +61,7 @@ def _target() -> tuple[Any, Any]:
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
     options.slp_vectorization = True
+    options.loop_unrolling = False
     return machine, options
 
 

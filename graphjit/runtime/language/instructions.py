@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 
 from .emit import instruction
-from .types import Type, bytes_of, constant, i32, i64, is_runtime, materialised, splat, unified
+from .types import Type, bytes_of, constant, convert, i32, i64, is_runtime, materialised, splat, unified
 
 #: Numbers by which a kernel tells its buffers apart.
 SCOPES = 8
@@ -144,10 +144,16 @@ def intrinsic(builder: Any, name: str, result: Any, *operands: Any) -> Any:
 # --- vectors ------------------------------------------------------------------------------------
 
 
-def _first(builder: Any, count: Any, kind: Any) -> Any:
-    """A mask of the first `count` lanes."""
-    lanes = ir.Constant(ir.VectorType(i64.llvm, kind.count), list(range(kind.count)))
-    return builder.icmp_signed("<", lanes, splat(builder, materialised(count), lanes.type))
+def _between(builder: Any, first: Any, last: Any, kind: Any) -> Any:
+    """A mask of the lanes from `first` up to `last`, either of which may lie outside."""
+    lanes = ir.Constant(ir.VectorType(i32.llvm, kind.count), list(range(kind.count)))
+
+    def compare(order: str, bound: Any) -> Any:
+        limit = splat(builder, convert(builder, materialised(bound), i32.llvm), lanes.type)
+        return builder.icmp_signed(order, lanes, limit)
+
+    below = compare("<", last)
+    return below if first == 0 else builder.and_(compare(">=", first), below)
 
 
 def _suffix(kind: Any) -> str:
@@ -158,51 +164,79 @@ def _suffix(kind: Any) -> str:
 
 
 def vector_loader(kind: Any, scope: int | None = None) -> Callable[..., Any]:
-    """An instruction `load(address, index, count)` of a vector whose first element is at `index`.
+    """An instruction `load(address, index, last, first)` of a vector with lane 0 at `index`.
 
-    Only the first `count` lanes are read, the others are zero; all are if `count` is left out.
+    Only lanes from `first` (0 if left out) up to `last` (all) are read; the others are zero.
     """
 
     @instruction
-    def load(builder: Any, address: Any, index: Any, count: Any = kind.count) -> Any:
-        first = _pointer(builder, address, kind.element, index)
-        at = builder.bitcast(first, kind.as_pointer())
+    def load(
+        builder: Any, address: Any, index: Any, last: Any = kind.count, first: Any = 0
+    ) -> Any:
+        at = _vector_pointer(builder, address, kind, index)
         align = bytes_of(kind.element)
-        if count == kind.count:
+        if last == kind.count and first == 0:
             return _tag(builder, builder.load(at, align=align), scope)
+        mask = _between(builder, first, last, kind)
         name = f"llvm.masked.load.{_suffix(kind)}.p0"
-        operands = [at, i32.llvm(align), _first(builder, count, kind), constant(0, kind)]
+        operands = (at, i32.llvm(align), mask, constant(0, kind))
         return _tag(builder, intrinsic(builder, name, kind, *operands), scope)
 
     return load
 
 
 def vector_storer(kind: Any, scope: int | None = None) -> Callable[..., Any]:
-    """An instruction `store(address, index, value, count)` of a vector's first `count` lanes."""
+    """An instruction `store(address, index, value, last)` of a vector's lanes up to `last`."""
 
     @instruction
-    def store(builder: Any, address: Any, index: Any, value: Any, count: Any = kind.count) -> None:
-        first = _pointer(builder, address, kind.element, index)
-        at = builder.bitcast(first, kind.as_pointer())
+    def store(builder: Any, address: Any, index: Any, value: Any, last: Any = kind.count) -> None:
+        at = _vector_pointer(builder, address, kind, index)
+        value = value if is_runtime(value) else constant(value, kind)
         align = bytes_of(kind.element)
-        if count == kind.count:
+        if last == kind.count:
             _tag(builder, builder.store(value, at, align=align), scope)
             return
         name = f"llvm.masked.store.{_suffix(kind)}.p0"
-        operands = [value, at, i32.llvm(align), _first(builder, count, kind)]
+        operands = (value, at, i32.llvm(align), _between(builder, 0, last, kind))
         _tag(builder, intrinsic(builder, name, ir.VoidType(), *operands), scope)
 
     return store
 
 
-@instruction
-def shuffle(builder: Any, x: Any, y: Any, lanes: Sequence[int]) -> Any:
-    """A vector of chosen lanes of two vectors of one type; those of `y` follow those of `x`."""
-    mask = ir.Constant(ir.VectorType(i32.llvm, len(lanes)), list(lanes))
-    return builder.shuffle_vector(x, y, mask)
+def _vector_pointer(builder: Any, address: Any, kind: Any, index: Any) -> Any:
+    return builder.bitcast(_pointer(builder, address, kind.element, index), kind.as_pointer())
 
 
 @instruction
-def lane_numbers(builder: Any, kind: Any) -> Any:
-    """A vector 0, 1, 2, ..."""
-    return ir.Constant(kind, list(range(kind.count)))
+def every_nth(builder: Any, vectors: Sequence[Any]) -> Any:
+    """Lanes 0, n, 2n, ... of n vectors laid end to end."""
+    n, lanes = len(vectors), vectors[0].type.count
+    return _pick(builder, vectors, [divmod(n * i, lanes) for i in range(lanes)])
+
+
+@instruction
+def interleaved(builder: Any, vectors: Sequence[Any]) -> tuple[Any, ...]:
+    """n vectors laid end to end that hold lane 0 of each of `vectors`, then lane 1 of each..."""
+    n, lanes = len(vectors), vectors[0].type.count
+    places = [divmod(i, n) for i in range(n * lanes)]
+    return tuple(
+        _pick(builder, vectors, [(v, lane) for lane, v in places[i * lanes : (i + 1) * lanes]])
+        for i in range(n)
+    )
+
+
+def _pick(builder: Any, vectors: Sequence[Any], places: Sequence[tuple[int, int]]) -> Any:
+    """A vector of chosen lanes, each (number of the vector, lane in it)."""
+    lanes = len(places)
+    result, done = vectors[0], [lane if v == 0 else 0 for v, lane in places]
+    if len(vectors) == 1:
+        return result
+    for number, vector in enumerate(vectors[1:], 1):
+        old = done if number == 1 else list(range(lanes))
+        chosen = [
+            lanes + lane if v == number else keep
+            for keep, (v, lane) in zip(old, places, strict=True)
+        ]
+        mask = ir.Constant(ir.VectorType(i32.llvm, lanes), chosen)
+        result = builder.shuffle_vector(result, vector, mask)
+    return result
