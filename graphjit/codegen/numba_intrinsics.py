@@ -104,6 +104,16 @@ def store(dtype: DType, group: int, groups: int) -> Any:
 
 
 @intrinsic
+def quotient(typing: Any, a: Any, b: Any) -> Any:
+    """`a // b` of numbers that are not negative; Numba's own would raise where `b` is 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.sdiv(*args)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
 def pointer(typing: Any, table: Any, position: Any) -> Any:
     """The address that is argument `position`."""
 

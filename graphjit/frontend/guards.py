@@ -51,6 +51,8 @@ def snapshot(value: Any, depth: int = 0) -> Hashable:
     """
     if isinstance(value, SCALARS):
         return (type(value), _comparable(value))
+    if isinstance(value, MethodType):
+        return (Same(value.__func__), Same(value.__self__))
     if is_opaque(value):
         return Same(value)
     if depth >= MAX_DEPTH:
@@ -160,15 +162,15 @@ class Reads:
         if (id(owner), name) in self.attributes:
             return
         self.attributes.add((id(owner), name))
-        if isinstance(value, MethodType):
-            self.function(value.__func__)
-            return
+        if isinstance(value, (MethodType, FunctionType)):
+            self.function(getattr(value, "__func__", value))
         always = name not in TABLES and is_mutable(value)
         self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
 
     def _add(self, name: str, container: Any, key: str, value: Any, always: bool) -> None:
         try:
-            thing = CHANGING if key in TABLES or is_mutable(value) else value
+            stable = not (key in TABLES or is_mutable(value) or isinstance(value, MethodType))
+            thing = value if stable else CHANGING
             guard = Guard(name, container, key, snapshot(value), thing)
         except TraceRefused as refusal:
             self.refusal = self.refusal or f"{name}: {refusal}"

@@ -11,15 +11,13 @@ from .state import VERSIONS
 class RemovableHandle:
     """Returned by every `register_..._hook`; also a context manager that removes at its end."""
 
-    def __init__(self, hooks: list[Callable[..., Any]] | dict[int, Any], hook: Any) -> None:
+    def __init__(self, hooks: list[Callable[..., Any]], hook: Callable[..., Any]) -> None:
         self.hooks = hooks
         self.hook = hook
 
     def remove(self) -> None:
         """Take the hook away; doing it twice is fine."""
-        if isinstance(self.hooks, dict):
-            self.hooks.pop(id(self), None)
-        elif self.hook in self.hooks:
+        if self.hook in self.hooks:
             self.hooks.remove(self.hook)
         VERSIONS.structure += 1
 

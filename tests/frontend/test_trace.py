@@ -554,3 +554,16 @@ def test_explain_tells_variants_kernels_and_why_each_was_recorded():
     assert "tensor 0: shape was (6, 4), is (5, 4)" in text
     assert all("def kernel" in source for source in traced.kernels().values())
     assert traced.graph is not None and "fused" in {node.op.name for node in traced.graph.nodes}
+
+
+def test_a_forward_that_is_replaced_is_seen():
+    """A bound method was guarded by nothing, so a replay ran the old forward."""
+    model = small_model()
+    forward = gj.trace(lambda x: model(x).detach())
+    x = gj.ones(3, 4)
+    for _ in range(2):
+        forward(x)
+    model[0].forward = lambda x: gj.zeros(3, 8)
+    np.testing.assert_allclose(forward(x).numpy(), model(x).detach().numpy(), 1e-6)
+    del model[0].forward
+    np.testing.assert_allclose(forward(x).numpy(), model(x).detach().numpy(), 1e-6)

@@ -1,0 +1,55 @@
+"""What a process has to load and to compile."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+PROGRAM = textwrap.dedent(
+    """
+    import json, sys
+    import graphjit
+    from graphjit import nn, optim
+    loaded = [m for m in ("numba", "llvmlite", "scipy", "cupy", "torch") if m in sys.modules]
+
+    graphjit.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 4)
+    )
+    optimizer = optim.Adam(model.parameters())
+
+    @graphjit.trace
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, y = graphjit.randn(5, 1, 8, 8), graphjit.tensor([0, 1, 2, 3, 0])
+    losses = [step(x, y).item() for _ in range(4)]
+    from graphjit.runtime import cache
+    print(json.dumps({
+        "loaded": loaded, "losses": losses, "compiled": cache.stats().compiled,
+        "numba": "numba" in sys.modules, "stats": step.stats(),
+    }))
+    """
+)
+
+
+def run(cache):
+    environment = {**os.environ, "GRAPHJIT_CACHE_DIR": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_second_process_compiles_nothing_and_importing_loads_no_compiler(tmp_path):
+    first, second = run(tmp_path), run(tmp_path)
+    assert first["loaded"] == []
+    assert first["compiled"] > 0 and first["stats"]["host_calls"] == 0
+    assert second["compiled"] == 0 and not second["numba"]
+    assert second["losses"] == first["losses"]
+    assert second["stats"]["replays"] >= 2
