@@ -6,6 +6,7 @@ write through a view becomes a new value of its root, so the graph stays pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ from .tape import sequence as tape_sequence
 
 if TYPE_CHECKING:
     from .tensor import Tensor
+
+UNDIFFERENTIATED = "a result that requires grad leaves the traced function undifferentiated"
 
 Chain = tuple[tuple[Op, dict[str, Any]], ...]
 
@@ -116,14 +119,19 @@ class Draw:
 
 @dataclass(slots=True)
 class Recording:
-    """What a finished recording hands to the compiler and to the replay."""
+    """What a finished recording hands to the compiler and to the replay.
+
+    `outputs` are the results, then gradients, to which `grads` points.
+    `orders` has the dimensions from the outermost, for values that do not lie in C order.
+    """
 
     graph: Graph
     strides: list[tuple[int, ...]]
     sources: list[Source]
     written: list[Source]
-    outputs: list[Any]
-    grads: list[tuple[Tensor | int, Value | None]]
+    outputs: list[Fresh | Existing | Again]
+    orders: dict[int, tuple[int, ...]]
+    grads: list[tuple[Tensor | int, int | None]]
     draws: dict[int, tuple[Any, int]]
     effects: list[Callable[[], None]]
     predicates: dict[ScalarSource, bool]
@@ -316,24 +324,25 @@ class Recorder:
 
     def finish(self, results: Sequence[Tensor]) -> Recording:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
-        grads = [
-            (self._owner(owner), None if owner._grad is None else self.read(owner._grad))
-            for owner, before in self.grads.values()
-            if owner._grad is not before
-        ]
-        outputs = [self._result(tensor) for tensor in results]
+        everything, grads = list(results), []
+        for owner, before in self.grads.values():
+            if owner._grad is not before:
+                place = None if owner._grad is None else len(everything)
+                grads.append((self._owner(owner), place))
+                everything += [] if owner._grad is None else [owner._grad]
+        places: dict[Value, int] = {}
+        orders: dict[int, tuple[int, ...]] = {}
+        outputs = self._results(everything, places, orders)
         self._check_overlap()
         if any(tensor._grad_fn is not before for tensor, before in self.tapes):
             self.refuse("a tensor from outside was changed in place by an op that the tape follows")
         if self.refusal is not None:
             raise TraceRefused(self.refusal)
-        fresh = [out.value for out in outputs if isinstance(out, Fresh)]
-        values = tuple(fresh) + tuple(v for _, v in grads if v is not None)
         written = [root for root in self.inputs if root.written]
         graph = Graph(
             tuple(root.initial for root in self.inputs if root.initial is not None),
             tuple(self.builder.nodes),
-            values,
+            tuple(places),
             tuple((root.initial, root.value) for root in written if root.initial is not None),
             checks=tuple(self.checks),
         )
@@ -343,6 +352,7 @@ class Recorder:
             [root.source for root in self.inputs if root.source is not None],
             [root.source for root in written if root.source is not None],
             outputs,
+            orders,
             grads,
             self.draws,
             self.effects,
@@ -350,15 +360,43 @@ class Recorder:
             [self._owner(tensor) for tensor in self.grads_absent],
         )
 
-    def _result(self, tensor: Tensor) -> Any:
-        """How a returned tensor is made at each replay."""
-        entry = self.entry(tensor)
-        source = entry.root.source
-        if tensor._requires_grad and tensor._grad_fn is not None and not _released(tensor):
-            self.refuse("a result that requires grad leaves the traced function undifferentiated")
-        if source is not None:
-            return Existing(source, entry.chain, tensor)
-        return Fresh(self.read(tensor), tensor)
+    def _results(
+        self, results: Sequence[Tensor], places: dict[Value, int], orders: dict[int, Any]
+    ) -> list[Fresh | Existing | Again]:
+        """How each returned tensor is made at each replay; computed values get a place."""
+        found: list[Fresh | Existing | Again] = []
+        first: dict[int, int] = {}
+        entries = [self.entry(tensor) for tensor in results]
+        owners = Counter(entry.root for entry in entries)
+        for number, (tensor, entry) in enumerate(zip(results, entries, strict=True)):
+            if tensor._requires_grad and tensor._grad_fn is not None and not _released(tensor):
+                self.refuse(UNDIFFERENTIATED)
+            known = first.setdefault(id(tensor), number)
+            source = entry.root.source
+            if known < number:
+                found.append(Again(known))
+            elif source is not None and not isinstance(source, Scalar):
+                found.append(self._existing(tensor, source, entry.chain))
+            elif owners[entry.root] == 1 and tensor._array.flags.c_contiguous:
+                place = places.setdefault(self.read(tensor), len(places))
+                found.append(Fresh(place, None, tensor))
+            else:
+                place = places.setdefault(entry.root.value, len(places))
+                found.append(Fresh(place, entry.chain, tensor))
+                order = _order(entry.root.array)
+                if order is not None:
+                    orders[place] = order
+        return found
+
+    def _existing(self, tensor: Tensor, source: Source, chain: Chain) -> Existing:
+        position = self.positions.get(id(tensor))
+        if position is not None:
+            return Existing(Argument(position), (), tensor, True)
+        if isinstance(source, GradOf):
+            owner = self.tapes[source.owner][0] if isinstance(source.owner, int) else source.owner
+            return Existing(source, chain, tensor, self.grads[id(owner)][1] is tensor)
+        same = isinstance(source, Captured) and source.tensor is tensor
+        return Existing(source, chain, tensor, same)
 
     def _check_overlap(self) -> None:
         """A written input must not share memory with another one."""
@@ -373,19 +411,37 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A returned tensor that the call computes; `like` is the one that the recording returned."""
+    """A returned tensor that the call computes as the graph's output number `place`.
 
-    value: Value
+    `chain` has views to be taken of it, if other results share its storage; then all of them are
+    views of one tensor. `like` is the tensor that the recording returned.
+    """
+
+    place: int
+    chain: Chain | None
     like: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A returned tensor that is an input, or a view of one."""
+    """A returned tensor that is an input (the `same` object), or a view of one."""
 
     source: Source
     chain: Chain
     like: Tensor
+    same: bool
+
+    @property
+    def detached(self) -> bool:
+        """Whether writing to it is no matter of the tape of the tensor that it looks into."""
+        return self.like._view is None or not self.like._view.differentiable
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The very tensor that is an earlier result too."""
+
+    place: int
 
 
 def _element_strides(array: np.ndarray) -> tuple[int, ...]:
@@ -395,6 +451,14 @@ def _element_strides(array: np.ndarray) -> tuple[int, ...]:
     return tuple(stride // array.itemsize for stride in array.strides)
 
 
+def _order(array: np.ndarray) -> tuple[int, ...] | None:
+    """Dimensions from the outermost, where `array` fills its memory in another order than C's."""
+    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
+    if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
+        return None
+    return order
+
+
 def _released(tensor: Tensor) -> bool:
     """Whether the tape behind `tensor` has been used up by a backward."""
     node = tensor._grad_fn
@@ -402,6 +466,6 @@ def _released(tensor: Tensor) -> bool:
 
 
 __all__ = [
-    "Argument", "Captured", "Existing", "Fresh", "GradOf", "Recorder", "Recording", "Scalar",
-    "ScalarSource", "Source",
+    "Again", "Argument", "Captured", "Existing", "Fresh", "GradOf", "Recorder", "Recording",
+    "Scalar", "ScalarSource", "Source",
 ]

@@ -14,7 +14,7 @@ from .dispatch import apply
 from .guards import Guard, is_mutable
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import Argument, Captured, Draw, Existing, Fresh, GradOf, Recording
+from .recorder import Argument, Captured, Chain, Draw, Existing, Fresh, GradOf, Recording
 from .state import VERSIONS
 from .tensor import Tensor
 
@@ -273,6 +273,8 @@ class Variant:
             if not self.executable.run(*arrays, *outputs):
                 return False, None
         self.replays += 1
+        for slot, order in self.recording.orders.items():
+            outputs[slot] = _reordered(outputs[slot], order)
         return True, self._leave(tensors, outputs)
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
@@ -285,31 +287,61 @@ class Variant:
                 tensors[target]._version[0] += 1
             else:
                 _grad_of(target, tensors)._version[0] += 1
-        fresh = iter(outputs)
-        results = [self._result(out, tensors, fresh) for out in recording.outputs]
-        for owner, value in recording.grads:
-            grad = None if value is None else Tensor._of(next(fresh))
-            _resolve(owner, tensors)._grad = grad
+        results: list[Tensor] = []
+        bases: dict[int, Tensor] = {}
+        for out in recording.outputs:
+            if isinstance(out, Fresh):
+                results.append(_fresh(out, outputs, bases))
+            elif isinstance(out, Existing):
+                results.append(_existing(out, tensors))
+            else:
+                results.append(results[out.place])
+        for owner, place in recording.grads:
+            _resolve(owner, tensors)._grad = None if place is None else results[place]
         for generator, drawn in recording.draws.values():
             generator.offset += drawn
         for effect in recording.effects:
             effect()
-        return unflatten(self.result, iter(results))
+        return unflatten(self.result, iter(results))  # gradients are left over
 
-    def _result(self, out: Fresh | Existing, tensors: Sequence[Tensor], fresh: Any) -> Tensor:
-        if isinstance(out, Fresh):
-            tensor = Tensor._of(next(fresh))
-            if out.like._requires_grad:
-                tensor._requires_grad = True
-                tensor._grad_fn = out.like._grad_fn
-                tensor._output_number = out.like._output_number
-            return tensor
-        if not isinstance(out.source, Argument):
-            return out.like
-        base = tensors[out.source.position]
-        for op, attrs in out.chain:
-            base = apply(op, (base,), attrs)
+
+def _fresh(out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor]) -> Tensor:
+    if out.chain is None:
+        tensor = Tensor._of(outputs[out.place])
+    else:
+        if out.place not in bases:
+            bases[out.place] = Tensor._of(outputs[out.place])
+        tensor = _seen_through(bases[out.place].detach(), out.chain)
+    if out.like._requires_grad:
+        tensor._requires_grad = True
+        tensor._grad_fn = out.like._grad_fn
+        tensor._output_number = out.like._output_number
+    return tensor
+
+
+def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
+    source = out.source
+    if type(source) is Argument:
+        base = tensors[source.position]
+    else:
+        base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
+    if out.same:
         return base
+    return _seen_through(base.detach() if out.detached else base, out.chain)
+
+
+def _seen_through(base: Tensor, chain: Chain) -> Tensor:
+    for op, attrs in chain:
+        base = apply(op, (base,), attrs)
+    return base
+
+
+def _reordered(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """A copy whose memory has the dimensions in `order`."""
+    copy = np.empty([array.shape[dim] for dim in order], array.dtype)
+    copy = copy.transpose(np.argsort(order))
+    copy[...] = array
+    return copy
 
 
 def _resolve(owner: Tensor | int, tensors: Sequence[Tensor]) -> Tensor:

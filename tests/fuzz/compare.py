@@ -35,6 +35,11 @@ def _observations(a: Observation, b: Observation, same_library: bool) -> str:
         return ""
     if a.shared != b.shared:
         return f"memory shared by {min(a.shared ^ b.shared)} in one run only"
+    if a.same != b.same:
+        return f"{min(a.same ^ b.same)} are one object in one run only"
+    for name, strides in a.strides.items():
+        if strides != b.strides[name]:
+            return f"{name} has strides {strides}, then {b.strides[name]}"
     return "" if a.generator == b.generator else "the generator's state differs"
 
 

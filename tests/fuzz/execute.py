@@ -32,6 +32,8 @@ class Observation:
 
     error: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    same: frozenset[tuple[str, str]] = frozenset()
+    strides: dict[str, tuple[int, ...]] = field(default_factory=dict)
     shared: frozenset[tuple[str, str]] = frozenset()
     generator: Any = None
 
@@ -86,6 +88,14 @@ def _call(names: dict[str, Any], lines: list[str]) -> Observation:
     gc.collect(0)
     tensors = dict(_named(names))
     seen.values = {name: look(value) for name, value in tensors.items()}
+    seen.same = frozenset(
+        (a, b) for a in tensors for b in tensors
+        if a < b and tensors[a] is tensors[b] and hasattr(tensors[a], "requires_grad")
+    )
+    seen.strides = {
+        name: value.stride() for name, value in tensors.items()
+        if name[0] == "r" and hasattr(value, "requires_grad")
+    }
     seen.shared = _shared(tensors)
     seen.generator = names["T"].get_rng_state().numpy().tobytes()
     return seen
