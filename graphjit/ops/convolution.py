@@ -7,6 +7,7 @@ with the windows laid out as columns, so that the columns stay in cache.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -191,23 +192,54 @@ def _depthwise(xp: Any, x: Any, w: Any, result: Any, attrs: dict[str, Any]) -> A
 def _eval_input_grad(xp: Any, g: Any, w: Any, shape: Shape, **attrs: Any) -> Any:
     groups, padding = attrs["groups"], attrs["padding"]
     n, channels, height, width = shape
-    out, kernel = g.shape[2:], w.shape[2:]
-    g = _grouped(xp, g, groups)
     matrix = xp.ascontiguousarray(w).reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1)
-    if _is_plain(kernel, attrs["stride"], padding):
-        return xp.matmul(matrix, g).reshape(shape)
+    if _is_plain(w.shape[2:], attrs["stride"], padding):
+        return xp.matmul(matrix, _grouped(xp, g, groups)).reshape(shape)
     padded = xp.zeros((n, channels, height + 2 * padding[0], width + 2 * padding[1]), g.dtype)
-    columns = xp.empty((groups, matrix.shape[1], g.shape[3]), g.dtype)
-    by_place = columns.reshape(channels, *kernel, *out)
-    for sample, target in zip(g, padded, strict=True):
+    add = _add_rows if attrs["stride"] == (1, 1) else _add_places
+    add(xp, padded, g, matrix, w.shape[2:], attrs)
+    if padding == (0, 0):
+        return padded
+    top, left = padding
+    return padded[:, :, top : top + height, left : left + width].copy()
+
+
+def _add_places(
+    xp: Any, padded: Any, g: Any, matrix: Any, kernel: Shape, attrs: dict[str, Any]
+) -> None:
+    """Add the gradient of each window to the elements that it covers."""
+    groups, out = attrs["groups"], g.shape[2:]
+    columns = xp.empty((groups, matrix.shape[1], math.prod(out)), g.dtype)
+    by_place = columns.reshape(padded.shape[1], *kernel, *out)
+    for sample, target in zip(_grouped(xp, g, groups), padded, strict=True):
         for group in range(groups):
             xp.dot(matrix[group], sample[group], out=columns[group])
         for i, j, place in window_places(kernel, out, attrs["stride"], attrs["dilation"]):
             target[place] += by_place[:, i, j]
-    if padding == (0, 0):
-        return padded
-    rows, columns_ = padding
-    return padded[:, :, rows : rows + height, columns_ : columns_ + width].copy()
+
+
+def _add_rows(
+    xp: Any, padded: Any, g: Any, matrix: Any, kernel: Shape, attrs: dict[str, Any]
+) -> None:
+    """The same for stride 1, in runs of the whole image instead of one row at a time.
+
+    `g` is widened with zeros to the width of the image, so that a place of the kernel is a shift.
+    """
+    (n, channels, _, width), (rows, columns) = padded.shape, g.shape[2:]
+    groups, reach = attrs["groups"], (rows - 1) * width + columns
+    wide = xp.zeros((groups, g.shape[1] // groups, rows, width), g.dtype)
+    flat = wide.reshape(groups, wide.shape[1], rows * width)
+    products = xp.empty((groups, matrix.shape[1], rows * width), g.dtype)
+    by_place = products.reshape(channels, kernel[0] * kernel[1], rows * width)
+    shifts = [i * attrs["dilation"][0] * width + j * attrs["dilation"][1]
+              for i in range(kernel[0]) for j in range(kernel[1])]  # fmt: skip
+    targets = padded.reshape(n, channels, padded.shape[2] * width)
+    for sample, target in zip(g, targets, strict=True):
+        wide[..., :columns] = sample.reshape(groups, -1, rows, columns)
+        for group in range(groups):
+            xp.dot(matrix[group], flat[group], out=products[group])
+        for place, shift in enumerate(shifts):
+            target[:, shift : shift + reach] += by_place[:, place, :reach]
 
 
 def _eval_weight_grad(xp: Any, g: Any, x: Any, shape: Shape, **attrs: Any) -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
+from . import blocks
 from .convolution import Pair, window_places
 from .core import Sample, declare, device_of, dtype_of
 from .pointwise import eval_where
@@ -159,15 +160,26 @@ def _eval_max_pool2d_backward(
     height, width = shape[-2:]
     result = xp.zeros((*shape[:-2], top + height + bottom, left + width + right), g.dtype)
     apart = all(s >= (k - 1) * d + 1 for s, k, d in zip(stride, kernel, dilation, strict=True))
-    for i, j, place in window_places(kernel, g.shape[-2:], stride, dilation):
-        part = eval_where(xp, index == i * kernel[1] + j, g, 0)
-        if apart:
-            result[place] = part
-        else:
-            result[place] += part
+    step = max(2 * blocks.BLOCK // max(math.prod(g.shape[1:]), 1), 1) if xp is np else len(g)
+    for start in range(0, len(g), step):
+        part = slice(start, start + step)
+        _spread(xp, result[part], g[part], index[part], apart,
+                window_places(kernel, g.shape[-2:], stride, dilation), kernel[1])  # fmt: skip
     if borders == ((0, 0), (0, 0)):
         return result
     return xp.ascontiguousarray(result[..., top : top + height, left : left + width])
+
+
+def _spread(
+    xp: Any, result: Any, g: Any, index: Any, apart: bool, places: Any, kernel_width: int
+) -> None:
+    """Add each gradient at its place; where windows lie apart there is nothing to add to."""
+    for i, j, place in places:
+        chosen = eval_where(xp, index == i * kernel_width + j, g, 0)
+        if apart:
+            result[place] = chosen
+        else:
+            result[place] += chosen
 
 
 def _eval_max_pool2d_gather(
