@@ -44,11 +44,23 @@ class Clusters:
         """Whether a third cluster lies on a path between `a` and `b`, which then cannot merge."""
         if self._place[a] > self._place[b]:
             a, b = b, a
+        if self._can_rise(a, b) or self._can_sink(a, b):
+            return False
         bits = self._bits[a]
         if any(self._ancestors[c] & bits for c in self.before[b] if c != a):
             return True
         self._last = (a, b, self._reached(a, b))
         return b in self._last[2]
+
+    def _can_rise(self, a: int, b: int) -> bool:
+        """Whether all that `b` needs but `a` stands before `a`."""
+        place = self._place[a]
+        return all(self._place[c] < place for c in self.before[b] if c != a)
+
+    def _can_sink(self, a: int, b: int) -> bool:
+        """Whether all that needs `a` but `b` stands behind `b`."""
+        place = self._place[b]
+        return all(self._place[c] > place for c in self.after[a] if c != b)
 
     def _reached(self, a: int, b: int) -> set[int]:
         """The clusters that `a` reaches, other than by an edge to `b`, ordered up to `b`."""
@@ -86,8 +98,15 @@ class Clusters:
         return a
 
     def _reorder(self, a: int, b: int) -> None:
-        """Move what depends on `a` behind the place of `b`, and `a` to the end of the rest."""
+        """Give `a` the place of both: what depends on it comes behind, the rest before."""
         start, end = self._place[a], self._place[b]
+        if self._can_rise(a, b):
+            self._order[end] = None
+            return
+        if self._can_sink(a, b):
+            self._order[start], self._order[end] = None, a
+            self._place[a] = end
+            return
         late = self._last[2] if self._last[:2] == (a, b) else self._reached(a, b)
         between = [c for c in self._order[start + 1 : end] if c is not None]
         moved = [*(c for c in between if c not in late), a, *(c for c in between if c in late)]
