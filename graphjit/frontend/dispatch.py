@@ -282,7 +282,9 @@ def fit(target: Tensor, value: Any) -> Tensor:
 
 def _check_overlap(array: np.ndarray) -> None:
     """RuntimeError if elements share memory because a dimension was expanded."""
-    if any(step == 0 and extent > 1 for step, extent in zip(array.strides, array.shape)):
+    if array.size and any(
+        step == 0 and extent > 1 for step, extent in zip(array.strides, array.shape)
+    ):
         raise locate(RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation."

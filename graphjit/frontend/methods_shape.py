@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -118,6 +119,9 @@ class SizeMethods:
     def stride(self: Any, dim: int | None = None) -> Any:
         """Steps between neighbours along each dimension, in elements."""
         strides = tuple(s // self._array.itemsize for s in self._array.strides)
+        if not self._array.size:  # NumPy gives zeros
+            extents = [max(extent, 1) for extent in self._array.shape]
+            strides = tuple(math.prod(extents[k + 1 :]) for k in range(len(extents)))
         return strides if dim is None else strides[one_dim(self, dim)]
 
     def storage_offset(self: Any) -> int:

@@ -182,7 +182,9 @@ class Tensor(Methods):
         owner = owner if isinstance(owner, np.ndarray) else parent._array
         base = self._array.base
         if base is not owner and base is not parent._array and self._array is not parent._array:
-            return
+            # Arrays made by `as_strided` hold on to the memory through an object of another kind.
+            if not np.may_share_memory(self._array, parent._array):
+                return
         view = parent._view
         self._version = parent._version
         if view is None:
@@ -204,6 +206,8 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same storage, off the tape; in-place changes are noticed by backward."""
+        if MODE.recorder is not None:  # what is captured is this tensor, whose storage may change
+            MODE.recorder.entry(self)
         result = Tensor._of(self._array)
         result._version = self._version
         if self._view is not None:

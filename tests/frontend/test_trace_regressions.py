@@ -60,3 +60,31 @@ def test_a_gradient_that_is_returned_is_the_gradient():
     for i in range(3):
         assert step(gj.full((3,), float(i))) is p.grad
         assert p.grad.tolist() == [i] * 3
+
+
+def test_new_data_of_a_tensor_used_only_detached_is_seen():
+    """`p.detach()` captured the detached tensor, so that `p.data = ...` went unnoticed."""
+    p = gj.ones(3, requires_grad=True)
+    traced = gj.trace(lambda x: p.detach() * x)
+    for i in range(4):
+        p.data = gj.full((3,), float(i))
+        assert traced(gj.ones(3)).tolist() == [i] * 3
+
+
+def test_an_empty_gradient_accumulates():
+    """Arrays of no elements have strides of 0, and were taken for expanded ones."""
+    p = gj.ones(2, 0, requires_grad=True)
+    traced = gj.trace(lambda: (p * p).sum().backward())
+    for _ in range(3):
+        traced()
+    assert p.grad.shape == (2, 0) and p.grad.stride() == (1, 1)
+
+
+def test_windows_of_unfold_share_memory():
+    """`unfold` gave a view that was not known as one, so a write to its base went unseen."""
+    x = gj.arange(5.0)
+    windows = x.unfold(0, 2, 1)
+    traced = gj.trace(lambda x: (x.unfold(0, 2, 1), x.add_(1)))
+    for _ in range(2):
+        result, _ = traced(x)
+    assert windows.tolist() == result.tolist() == [[i + 2, i + 3] for i in range(4)]
