@@ -124,6 +124,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             "to a tensor. This type of warning will be suppressed for the rest of this program.",
             stacklevel=2,
         )
+    if MODE.recorder is not None:
+        MODE.recorder.refuse("an array, whose elements Python can change, became a tensor")
     return Tensor._of(np.asarray(check_array(ndarray)))
 
 

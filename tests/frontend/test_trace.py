@@ -567,3 +567,16 @@ def test_a_forward_that_is_replaced_is_seen():
     np.testing.assert_allclose(forward(x).numpy(), model(x).detach().numpy(), 1e-6)
     del model[0].forward
     np.testing.assert_allclose(forward(x).numpy(), model(x).detach().numpy(), 1e-6)
+
+
+def test_an_array_made_inside_the_function_is_not_frozen():
+    """from_numpy inside a traced function was captured once, and replayed with old elements."""
+    count = iter(range(100))
+
+    @gj.trace
+    def f(x):
+        return x + gj.from_numpy(np.full(2, float(next(count)), np.float32))
+
+    with pytest.warns(UserWarning, match="an array, whose elements Python can change"):
+        assert f(gj.ones(2)).tolist() == [1, 1]
+    assert f(gj.ones(2)).tolist() == [2, 2]
