@@ -81,8 +81,8 @@ class _Flattener:
         stores = []
         for value, layout in zip(self.body.results, results, strict=True):
             stores.append(self._store(value, layout))
-        for result, operand in inplace.items():
-            _check_congruent(operands[operand], results[result])
+        for result, source in inplace.items():
+            _check_congruent(operands[source], results[result])
         _check_overlaps(self.slots, stores)
         return Program(
             self.extents,

@@ -135,3 +135,13 @@ def test_complex_is_refused():
     x = np.zeros(3, np.complex64)
     with pytest.raises(CompileError, match="complex64"):
         run(build(lambda b, x: b.neg(x), x), [x])
+
+
+def test_random_words_are_those_of_the_eager_generator():
+    seed, offset = np.array(2**40 + 7), np.array(11)
+
+    def function(b, seed, offset):
+        words = b.random_words(seed, offset, n=1000, group=1, step=2, lane=1)
+        return words, b.mul(b.cast(words, dtype=dtypes.float32), 2.0**-32)
+
+    check(function, seed, offset)
