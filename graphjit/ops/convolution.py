@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Shape, Spec
+from . import products
 from .contract import mixed
 from .core import declare, scalar_type, type_name
 from .sampling import Samples, both, floats, rows
@@ -172,7 +173,7 @@ def _eval_conv2d(
     targets = _grouped(xp, result, groups)
     for target, columns in zip(targets, _columns(xp, x, kernel, sizes, attrs), strict=True):
         for group in range(groups):
-            xp.dot(matrix[group], columns[group], out=target[group])
+            products.dot_into(matrix[group], columns[group], target[group])
     return result
 
 
@@ -213,7 +214,7 @@ def _add_places(
     by_place = columns.reshape(padded.shape[1], *kernel, *out)
     for sample, target in zip(_grouped(xp, g, groups), padded, strict=True):
         for group in range(groups):
-            xp.dot(matrix[group], sample[group], out=columns[group])
+            products.dot_into(matrix[group], sample[group], columns[group])
         for i, j, place in window_places(kernel, out, attrs["stride"], attrs["dilation"]):
             target[place] += by_place[:, i, j]
 
@@ -229,15 +230,15 @@ def _add_rows(
     groups, reach = attrs["groups"], (rows - 1) * width + columns
     wide = xp.zeros((groups, g.shape[1] // groups, rows, width), g.dtype)
     flat = wide.reshape(groups, wide.shape[1], rows * width)
-    products = xp.empty((groups, matrix.shape[1], rows * width), g.dtype)
-    by_place = products.reshape(channels, kernel[0] * kernel[1], rows * width)
+    spread = xp.empty((groups, matrix.shape[1], rows * width), g.dtype)
+    by_place = spread.reshape(channels, kernel[0] * kernel[1], rows * width)
     shifts = [i * attrs["dilation"][0] * width + j * attrs["dilation"][1]
               for i in range(kernel[0]) for j in range(kernel[1])]  # fmt: skip
     targets = padded.reshape(n, channels, padded.shape[2] * width)
     for sample, target in zip(g, targets, strict=True):
         wide[..., :columns] = sample.reshape(groups, -1, rows, columns)
         for group in range(groups):
-            xp.dot(matrix[group], flat[group], out=products[group])
+            products.dot_into(matrix[group], flat[group], spread[group])
         for place, shift in enumerate(shifts):
             target[:, shift : shift + reach] += by_place[:, place, :reach]
 
@@ -249,7 +250,7 @@ def _eval_weight_grad(xp: Any, g: Any, x: Any, shape: Shape, **attrs: Any) -> An
     g = _grouped(xp, g, groups)
     for sample, columns in zip(g, _columns(xp, x, kernel, out, attrs), strict=True):
         for group in range(groups):
-            result[group] += sample[group].dot(columns[group].T)
+            result[group] += products.dot(sample[group], columns[group].T)
     return result.reshape(shape)
 
 
