@@ -130,7 +130,9 @@ def _lowered(
     """What `lower` gives, remembered: a graph has many nodes that differ in their memory alone."""
     program = flatten(body.graph, operands, results, dict(inplace))
     phases, workspace = split(unrolled(merged(program)))
-    return Lowered(tuple(_call(merged(phase)) for phase in phases), workspace)
+    calls = (_call(merged(phase)) for phase in phases)
+    # A kernel divides by its inner extents, which it must not if they are 0.
+    return Lowered(tuple(call for call in calls if call.extent), workspace)
 
 
 class _Body:

@@ -18,7 +18,7 @@ def scaled_exp(b, x, y):
 @pytest.mark.parametrize(
     "shapes",
     [((4, 5), (5,)), ((4, 5), (4, 5)), ((4, 1), (5,)), ((), (3,)), ((0, 3), (3,)), ((), ()),
-     ((2, 3, 4), (3, 1)), ((1, 1), (1,)), ((2, 1, 3, 1, 5), (4, 1, 7, 1))],
+     ((3, 0), (3, 1)), ((2, 3, 4), (3, 1)), ((1, 1), (1,)), ((2, 1, 3, 1, 5), (4, 1, 7, 1))],
 )  # fmt: skip
 def test_pointwise_broadcasts(shapes):
     check(scaled_exp, normal(*shapes[0]), normal(*shapes[1]))
