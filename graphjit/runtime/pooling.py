@@ -15,6 +15,8 @@ Pair = tuple[int, int]
 
 #: Windows of up to so many elements are kept in registers.
 REGISTER_WINDOW = 9
+#: Windows at most so far apart are read by whole vectors.
+LARGEST_STRIDE = 4
 
 
 def max_pool2d(
@@ -32,13 +34,19 @@ def max_pool2d(
     width), or without samples; of any strides. Split by planes.
     """
     image, values, index = map(_with_samples, (image, values, index))
-    tiles = (
-        padding == (0, 0)
-        and _windows_fit(image, values, kernel, stride, dilation)
+    in_rows = (
+        kernel[0] * kernel[1] <= REGISTER_WINDOW
+        and stride[1] <= LARGEST_STRIDE
+        and dilation == (1, 1)
         and _rows_are_dense(image, values, index)
     )
     table = _table(image, values, index, (kernel, stride, padding, dilation))
-    address = _address("forward", image, kernel, tiles)
+    name = image.dtype.name
+    if in_rows:
+        inside = padding == (0, 0) and _windows_fit(image, values, kernel, stride)
+        address = library.kernel("pooling", "forward_rows", name, *kernel, stride[1], int(inside))
+    else:
+        address = library.kernel("pooling", "forward", name)
     return Instruction("max_pool2d", address, table, 0, image.shape[0] * image.shape[1])
 
 
@@ -59,11 +67,17 @@ def max_pool2d_backward(
     tiles = (
         padding == (0, 0)
         and stride == kernel
-        and _windows_fit(image, gradient, kernel, stride, dilation)
+        and dilation == (1, 1)
+        and kernel[0] * kernel[1] <= REGISTER_WINDOW
+        and _windows_fit(image, gradient, kernel, stride)
         and _rows_are_dense(image, gradient, index)
     )
     table = _table(image, gradient, index, (kernel, stride, padding, dilation))
-    address = _address("backward", image, kernel, tiles)
+    name = image.dtype.name
+    if tiles:
+        address = library.kernel("pooling", "backward_tiles", name, *kernel)
+    else:
+        address = library.kernel("pooling", "backward", name)
     return Instruction("max_pool2d_backward", address, table, 0, image.shape[0] * image.shape[1])
 
 
@@ -73,15 +87,10 @@ def _with_samples(layout: Layout) -> Layout:
     return replace(layout, shape=(1, *layout.shape), strides=(0, *layout.strides))
 
 
-def _windows_fit(image: Layout, out: Layout, kernel: Pair, stride: Pair, dilation: Pair) -> bool:
-    """Whether every window, of neighbouring elements, lies inside the image."""
-    spans = [
-        (windows - 1) * step + extent
-        for windows, step, extent in zip(out.shape[2:], stride, kernel, strict=True)
-    ]
-    inside = all(span <= n for span, n in zip(spans, image.shape[2:], strict=True))
-    small = kernel[0] * kernel[1] <= REGISTER_WINDOW
-    return small and inside and (dilation == (1, 1) or kernel == (1, 1))
+def _windows_fit(image: Layout, out: Layout, kernel: Pair, stride: Pair) -> bool:
+    """Whether windows of neighbouring elements are all inside the image."""
+    sizes = zip(out.shape[2:], kernel, stride, image.shape[2:], strict=True)
+    return all((windows - 1) * step + extent <= n for windows, extent, step, n in sizes)
 
 
 def _rows_are_dense(*layouts: Layout) -> bool:
@@ -100,10 +109,3 @@ def _table(
         *(n for numbers in sizes for n in numbers),
         *(n for numbers in strides for n in numbers),
     )
-
-
-def _address(kind: str, image: Layout, kernel: Pair, tiles: bool) -> int:
-    name = image.dtype.name
-    if tiles:
-        return library.kernel("pooling", f"{kind}_tiles", name, *kernel)
-    return library.kernel("pooling", kind, name)

@@ -12,9 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from ..language import i32, inline
-from ..language.instructions import argument, loader, select, storer
-from ..language.types import ELEMENTS
+from ..language import i32, i64, inline, vector
+from ..language.instructions import (
+    argument,
+    every_nth,
+    interleaved,
+    lane_numbers,
+    loader,
+    select,
+    storer,
+    unsigned_divide,
+    unsigned_remainder,
+    vector_loader,
+    vector_storer,
+)
+from ..language.types import ELEMENTS, lanes_of
 from ..words import pooling as word
 
 #: Numbers of the buffers, for the compiler to tell apart.
@@ -148,32 +160,62 @@ def forward(dtype: str) -> Any:
     return max_pool2d
 
 
-def forward_tiles(dtype: str, height: int, width: int) -> Any:
-    """The kernel of maxima where windows of height x width lie inside an image of dense rows.
+def forward_rows(dtype: str, height: int, width: int, across: int, inside: int) -> Any:
+    """The kernel of maxima over windows of height x width, kept in registers.
 
-    Dilation is 1, and the values' and places' rows have no gaps.
+    They are `across` columns apart, dilation is 1, and the rows of image, values and places have
+    no gaps. With `inside` no window hangs over the border.
     """
     element = ELEMENTS[dtype]
     size, lowest, exceeds = element.size, _lowest(dtype), _exceeds(dtype)
-    load, store_value = loader(element, IMAGE), storer(element, VALUES)
-    down_window, across_window = range(height), range(width)
+    lanes = lanes_of(element)
+    kind, places = vector(element, lanes), vector(i32, lanes)
+    load, store_values = vector_loader(kind, IMAGE, lowest), vector_storer(kind, VALUES)
+    store_places = vector_storer(places, INDEX)
+    rows, columns, parts = range(height), range(width), range(across)
 
     @inline
-    def row(image: int, values: int, index: int, count: int, down: int, across: int) -> None:
-        for x in range(count):
-            best, where = element(lowest), i32(0)
-            for i in down_window:
-                for j in across_window:
-                    new = load(image, i * down + x * across + j)
+    def elements(table: int, row: int, at: int, count: int) -> Any:
+        """Elements `at`, `at + across`, ... of a row for the first `count` lanes.
+
+        What lies outside the row never is a maximum.
+        """
+        last = (count - 1) * across + 1
+        if inside:
+            return every_nth([load(row, at + n * lanes, last - n * lanes) for n in parts])
+        last = min(last, argument(table, word.WIDTH) - at)
+        return every_nth(
+            [load(row, at + n * lanes, last - n * lanes, -at - n * lanes) for n in parts]
+        )
+
+    @inline
+    def first_places(table: int, y: int, x: int) -> Any:
+        """Places of the first elements in the image of the windows of row y, from column x."""
+        if inside:
+            return places(0)
+        top = _first_inside(table, 0, y) * width
+        left = argument(table, word.PADDING_WIDTH) - x * across
+        outside = i32(left) - lane_numbers(places) * i32(across)
+        return select(outside > 0, outside, places(0)) + i32(top)
+
+    @inline
+    def windows(table: int, image: int, y: int, x: int, count: int) -> Any:
+        """Maxima and places of `count` windows of row y, from column x."""
+        best, where = kind(lowest), first_places(table, y, x)
+        top = y * argument(table, word.STRIDE_HEIGHT) - argument(table, word.PADDING_HEIGHT)
+        left = x * across - argument(table, word.PADDING_WIDTH)
+        for i in rows:
+            if inside or 0 <= top + i < argument(table, word.HEIGHT):
+                row = image + size * (top + i) * argument(table, word.IMAGE_STRIDES + 2)
+                for j in columns:
+                    new = elements(table, row, left + j, count)
                     better = exceeds(new, best)
                     best = select(better, new, best)
-                    where = select(better, i32(i * width + j), where)
-            store_value(values, x, best)
-            store_index(index, x, where)
+                    where = select(better, places(i * width + j), where)
+        return best, where
 
-    def max_pool2d_tiles(table: int, begin: int, end: int) -> None:
-        down, across = argument(table, word.IMAGE_STRIDES + 2), argument(table, word.STRIDE_WIDTH)
-        count = argument(table, word.OUT_WIDTH)
+    def max_pool2d_rows(table: int, begin: int, end: int) -> None:
+        extent = argument(table, word.OUT_WIDTH)
         for number in range(begin, end):
             at = _plane(table, word.IMAGE_STRIDES, number)
             image = argument(table, word.IMAGE) + size * at
@@ -181,13 +223,15 @@ def forward_tiles(dtype: str, height: int, width: int) -> Any:
             values = argument(table, word.VALUES) + size * at
             at = _plane(table, word.INDEX_STRIDES, number)
             index = argument(table, word.INDEX) + 4 * at
-            for _ in range(argument(table, word.OUT_HEIGHT)):
-                row(image, values, index, count, down, across)
-                image += size * down * argument(table, word.STRIDE_HEIGHT)
+            for y in range(argument(table, word.OUT_HEIGHT)):
+                for x in range(0, extent, lanes):
+                    best, where = windows(table, image, y, x, min(lanes, extent - x))
+                    store_values(values, x, best, extent - x)
+                    store_places(index, x, where, extent - x)
                 values += size * argument(table, word.VALUES_STRIDES + 2)
                 index += 4 * argument(table, word.INDEX_STRIDES + 2)
 
-    return max_pool2d_tiles
+    return max_pool2d_rows
 
 
 def backward(dtype: str) -> Any:
@@ -205,30 +249,17 @@ def backward(dtype: str) -> Any:
                 store(image, y * argument(strides, 2) + x * argument(strides, 3), 0)
 
     @inline
-    def give(table: int, image: int, gradient: int, index: int, place: int, j: int) -> None:
-        """Add a row of gradients to the elements at one place of their windows."""
-        first, last, start = _covered(table, 1, j)
-        stride = argument(table, word.IMAGE_STRIDES + 3)
-        image += size * start * stride
-        across = stride * argument(table, word.STRIDE_WIDTH)
-        step = argument(table, word.VALUES_STRIDES + 3)
-        index_step = argument(table, word.INDEX_STRIDES + 3)
-        for x in range(first, last):
-            chosen = load_index(index, x * index_step) == i32(place)
-            given = select(chosen, load_gradient(gradient, x * step), 0)
-            store(image, x * across, load(image, x * across) + given)
-
-    @inline
-    def row(table: int, image: int, gradient: int, index: int, out_row: int) -> None:
-        width = argument(table, word.KERNEL_WIDTH)
-        top = out_row * argument(table, word.STRIDE_HEIGHT)
-        top -= argument(table, word.PADDING_HEIGHT)
-        for i in range(argument(table, word.KERNEL_HEIGHT)):
-            if _inside(table, 0, top, i):
-                at = top + i * argument(table, word.DILATION_HEIGHT)
-                target = image + size * at * argument(table, word.IMAGE_STRIDES + 2)
-                for j in range(width):
-                    give(table, target, gradient, index, i * width + j, j)
+    def give(table: int, image: int, gradient: int, place: Any, y: int, x: int) -> None:
+        """Add the gradient of one window to the element at `place` in it."""
+        width = i32(argument(table, word.KERNEL_WIDTH))
+        i = y * argument(table, word.STRIDE_HEIGHT) - argument(table, word.PADDING_HEIGHT)
+        i += i64(unsigned_divide(place, width)) * argument(table, word.DILATION_HEIGHT)
+        j = x * argument(table, word.STRIDE_WIDTH) - argument(table, word.PADDING_WIDTH)
+        j += i64(unsigned_remainder(place, width)) * argument(table, word.DILATION_WIDTH)
+        strides = table + 8 * word.IMAGE_STRIDES
+        at = i * argument(strides, 2) + j * argument(strides, 3)
+        given = load_gradient(gradient, x * argument(table, word.VALUES_STRIDES + 3))
+        store(image, at, load(image, at) + given)
 
     def max_pool2d_backward(table: int, begin: int, end: int) -> None:
         for number in range(begin, end):
@@ -240,7 +271,9 @@ def backward(dtype: str) -> Any:
             index = argument(table, word.INDEX) + 4 * at
             clear(table, image)
             for y in range(argument(table, word.OUT_HEIGHT)):
-                row(table, image, gradient, index, y)
+                for x in range(argument(table, word.OUT_WIDTH)):
+                    place = load_index(index, x * argument(table, word.INDEX_STRIDES + 3))
+                    give(table, image, gradient, place, y, x)
                 gradient += size * argument(table, word.VALUES_STRIDES + 2)
                 index += 4 * argument(table, word.INDEX_STRIDES + 2)
 
@@ -248,32 +281,31 @@ def backward(dtype: str) -> Any:
 
 
 def backward_tiles(dtype: str, height: int, width: int) -> Any:
-    """The kernel of the gradient where the windows are tiles of a dense image.
+    """The kernel of the gradient where the windows are tiles of an image of dense rows.
 
     What no window covers, at the right and at the bottom, becomes zero.
     """
     element = ELEMENTS[dtype]
-    size = element.size
-    store, load_gradient = storer(element, IMAGE), loader(element, VALUES)
-    down_window, across_window = range(height), range(width)
-
-    @inline
-    def row(image: int, gradient: int, index: int, count: int, down: int) -> None:
-        for x in range(count):
-            given, where = load_gradient(gradient, x), load_index(index, x)
-            for i in down_window:
-                for j in across_window:
-                    value = select(where == i * width + j, given, 0)
-                    store(image, i * down + x * width + j, value)
+    size, lanes = element.size, lanes_of(element)
+    kind, places = vector(element, lanes), vector(i32, lanes)
+    store, load_gradient = vector_storer(kind, IMAGE), vector_loader(kind, VALUES)
+    load_places = vector_loader(places, INDEX)
+    rows, columns = range(height), range(width)
 
     @inline
     def clear(image: int, begin: int, end: int) -> None:
-        for x in range(begin, end):
-            store(image, x, 0)
+        for x in range(begin, end, lanes):
+            store(image, x, 0, end - x)
+
+    @inline
+    def row(image: int, given: Any, where: Any, first: int, x: int, count: int) -> None:
+        """One row of `count` windows, whose first element is at place `first`."""
+        spread = interleaved([select(where == i32(first + j), given, kind(0)) for j in columns])
+        for j in columns:
+            store(image, x * width + j * lanes, spread[j], count * width - j * lanes)
 
     def max_pool2d_backward_tiles(table: int, begin: int, end: int) -> None:
-        down, count = argument(table, word.IMAGE_STRIDES + 2), argument(table, word.OUT_WIDTH)
-        rows = argument(table, word.OUT_HEIGHT)
+        down, extent = argument(table, word.IMAGE_STRIDES + 2), argument(table, word.OUT_WIDTH)
         for number in range(begin, end):
             at = _plane(table, word.IMAGE_STRIDES, number)
             image = argument(table, word.IMAGE) + size * at
@@ -281,14 +313,18 @@ def backward_tiles(dtype: str, height: int, width: int) -> Any:
             gradient = argument(table, word.VALUES) + size * at
             at = _plane(table, word.INDEX_STRIDES, number)
             index = argument(table, word.INDEX) + 4 * at
-            for y in range(rows):
-                row(image, gradient, index, count, down)
-                for i in range(height):
-                    clear(image + size * i * down, count * width, argument(table, word.WIDTH))
+            for _ in range(argument(table, word.OUT_HEIGHT)):
+                for x in range(0, extent, lanes):
+                    given = load_gradient(gradient, x, extent - x)
+                    where = load_places(index, x, extent - x)
+                    for i in rows:
+                        row(image + size * i * down, given, where, i * width, x, extent - x)
+                for i in rows:
+                    clear(image + size * i * down, extent * width, argument(table, word.WIDTH))
                 image += size * height * down
                 gradient += size * argument(table, word.VALUES_STRIDES + 2)
                 index += 4 * argument(table, word.INDEX_STRIDES + 2)
-            for y in range(rows * height, argument(table, word.HEIGHT)):
+            for _ in range(argument(table, word.OUT_HEIGHT) * height, argument(table, word.HEIGHT)):
                 clear(image, 0, argument(table, word.WIDTH))
                 image += size * down
 

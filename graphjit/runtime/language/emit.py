@@ -268,10 +268,7 @@ class Emitter:
                 self.loop_range(target, [self.expression(a) for a in args], body)
             case _:
                 for item in self.expression(iterable):
-                    if isinstance(target, ast.Name):
-                        self.scope.names[target.id] = item
-                    else:
-                        self.assign(target, item)
+                    self.bind(target, item)
                     self.statements(body)
 
     def loop_range(self, target: ast.expr, limits: list[Any], body: Sequence[ast.stmt]) -> None:
@@ -400,6 +397,8 @@ class Emitter:
                 return self.call(self.expression(function), self.arguments(args))
             case ast.Tuple(elts=parts):
                 return tuple(self.arguments(parts))
+            case ast.ListComp(elt=item, generators=[ast.comprehension(ifs=[]) as source]):
+                return self.unrolled(item, source)
             case ast.Subscript(value=value, slice=index):
                 return self.expression(value)[self.expression(index)]
             case _:
@@ -410,6 +409,23 @@ class Emitter:
         if not is_runtime(test):
             return self.expression(body if test else orelse)
         return self.choose(test, self.expression(body), self.expression(orelse))
+
+    def unrolled(self, item: ast.expr, source: ast.comprehension) -> Any:
+        """A list made by a loop over what is known while compiling: a tuple."""
+        values = []
+        for one in self.expression(source.iter):
+            self.bind(source.target, one)
+            values.append(self.expression(item))
+        return tuple(values)
+
+    def bind(self, target: ast.expr, value: Any) -> None:
+        """Give a name to a value as it is, without a variable."""
+        if isinstance(target, ast.Tuple):
+            for part, one in zip(target.elts, value, strict=True):
+                self.bind(part, one)
+        else:
+            assert isinstance(target, ast.Name)
+            self.scope.names[target.id] = value
 
     def arguments(self, nodes: Sequence[ast.expr]) -> list[Any]:
         values: list[Any] = []
@@ -435,18 +451,18 @@ class Emitter:
         return (y if x else x) if not is_runtime(x) else (x if y else y)
 
     def lazy(self, conjunction: bool, nodes: Sequence[ast.expr]) -> Any:
-        """`and` or `or`: later operands are computed only if the earlier ones leave it open."""
-        result, after = None, self.block("known")
-        for i, node in enumerate(nodes):
-            value = self.expression(node)
-            if not is_runtime(value) and bool(value) == conjunction and i + 1 < len(nodes):
-                continue
-            result = result or self.variable(constant(0, i1.llvm))
-            self.put(result, self.truth(value))
-            more = self.block("more")
-            paths = (more, after) if conjunction else (after, more)
-            self.builder.cbranch(self.truth(value), *paths)
-            self.at(more)
+        """`and` or `or`: later operands are computed only if the first leaves it open."""
+        first, rest = self.expression(nodes[0]), nodes[1:]
+        if not rest or (not is_runtime(first) and bool(first) != conjunction):
+            return first
+        if not is_runtime(first):
+            return self.lazy(conjunction, rest)
+        result = self.variable(self.truth(first))
+        self.put(result, first)
+        more, after = self.block("more"), self.block("known")
+        self.builder.cbranch(first, *((more, after) if conjunction else (after, more)))
+        self.at(more)
+        self.put(result, self.truth(self.lazy(conjunction, rest)))
         self.go(after)
         self.at(after)
         return self.get(result)

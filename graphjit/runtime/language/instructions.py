@@ -11,7 +11,18 @@ from typing import Any
 from llvmlite import ir
 
 from .emit import instruction
-from .types import Type, bytes_of, constant, convert, i32, i64, is_runtime, materialised, splat, unified
+from .types import (
+    Type,
+    bytes_of,
+    constant,
+    convert,
+    i32,
+    i64,
+    is_runtime,
+    materialised,
+    splat,
+    unified,
+)
 
 #: Numbers by which a kernel tells its buffers apart.
 SCOPES = 8
@@ -83,6 +94,18 @@ def select(builder: Any, condition: Any, x: Any, y: Any) -> Any:
 
 
 @instruction
+def unsigned_divide(builder: Any, x: Any, y: Any) -> Any:
+    """The quotient of integers that are not negative: cheaper than `//`."""
+    return builder.udiv(*unified(builder, x, y))
+
+
+@instruction
+def unsigned_remainder(builder: Any, x: Any, y: Any) -> Any:
+    """The rest of a division of integers that are not negative."""
+    return builder.urem(*unified(builder, x, y))
+
+
+@instruction
 def fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
     """`x * y + z`, rounded once where the machine can."""
     x, y = unified(builder, x, y)
@@ -130,7 +153,8 @@ def compare_and_swap(builder: Any, address: Any, expected: Any, new: Any) -> Any
 @instruction
 def atomic_and(builder: Any, address: Any, mask: Any) -> Any:
     """And `mask` into the int64 at `address`, atomically; returns what was there."""
-    return builder.atomic_rmw("and", _pointer(builder, address, i64.llvm), mask, "acq_rel")
+    at = _pointer(builder, address, i64.llvm)
+    return builder.atomic_rmw("and", at, materialised(mask), "acq_rel")
 
 
 @instruction
@@ -163,23 +187,21 @@ def _suffix(kind: Any) -> str:
     return f"v{kind.count}{letter}{bits or kind.element.width}"
 
 
-def vector_loader(kind: Any, scope: int | None = None) -> Callable[..., Any]:
+def vector_loader(kind: Any, scope: int | None = None, fill: Any = 0) -> Callable[..., Any]:
     """An instruction `load(address, index, last, first)` of a vector with lane 0 at `index`.
 
-    Only lanes from `first` (0 if left out) up to `last` (all) are read; the others are zero.
+    Only lanes from `first` (0 if left out) up to `last` (all) are read; the others are `fill`.
     """
 
     @instruction
-    def load(
-        builder: Any, address: Any, index: Any, last: Any = kind.count, first: Any = 0
-    ) -> Any:
+    def load(builder: Any, address: Any, index: Any, last: Any = kind.count, first: Any = 0) -> Any:
         at = _vector_pointer(builder, address, kind, index)
         align = bytes_of(kind.element)
         if last == kind.count and first == 0:
             return _tag(builder, builder.load(at, align=align), scope)
         mask = _between(builder, first, last, kind)
         name = f"llvm.masked.load.{_suffix(kind)}.p0"
-        operands = (at, i32.llvm(align), mask, constant(0, kind))
+        operands = (at, i32.llvm(align), mask, constant(fill, kind))
         return _tag(builder, intrinsic(builder, name, kind, *operands), scope)
 
     return load
@@ -240,3 +262,9 @@ def _pick(builder: Any, vectors: Sequence[Any], places: Sequence[tuple[int, int]
         mask = ir.Constant(ir.VectorType(i32.llvm, lanes), chosen)
         result = builder.shuffle_vector(result, vector, mask)
     return result
+
+
+@instruction
+def lane_numbers(builder: Any, kind: Any) -> Any:
+    """A vector 0, 1, 2, ..."""
+    return ir.Constant(kind, list(range(kind.count)))

@@ -114,6 +114,8 @@ def unary(builder: Any, kind: type[ast.unaryop], x: Any) -> Any:
     """`-x`, `~x`, `not x` or `+x`."""
     if not is_runtime(x):
         return UNARY[kind](x)
+    if kind is ast.UAdd:
+        return x
     if kind is ast.USub:
         return builder.fneg(x) if is_float(x.type) else builder.neg(x)
     if kind is ast.Invert or (kind is ast.Not and scalar(x.type).width == 1):
