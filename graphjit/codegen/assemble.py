@@ -18,7 +18,7 @@ from .. import config
 from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Node, Spec, Value
 from ..ops.core import OPS
-from ..passes.memory import Interval, allocate
+from ..passes.memory import Interval, allocate, inherited
 from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
 from ..runtime.program import Program
@@ -99,6 +99,7 @@ class _Assembler:
             for slot, (value, step) in enumerate(zip(graph.inputs, strides, strict=True))
         }
         self.placement = Placement(graph, self.layouts)
+        self.heirs = inherited(graph)
         self.buffers: list[int] = []
         for node in reversed(graph.nodes):
             if node.op.name == "concat":
@@ -133,7 +134,14 @@ class _Assembler:
 
     def _home(self, value: Value) -> Layout:
         """Where `value` is to be computed."""
-        return self.placement.homes.get(value) or self._anywhere(value)
+        return self.placement.homes.get(value) or self._inherited(value) or self._anywhere(value)
+
+    def _inherited(self, value: Value) -> Layout | None:
+        """The memory of an operand of the same type that nothing reads afterwards."""
+        if value not in self.heirs:
+            return None
+        layout = self.layouts[self.heirs[value]]
+        return layout if layout.is_contiguous and isinstance(layout.pointer, Arena) else None
 
     def _settle(self, value: Value, home: Layout) -> None:
         """Copy `value` to `home` unless that is where it is."""

@@ -1,8 +1,8 @@
-"""Lets concatenations share their parts: one that overlaps another becomes a slice of both together.
+"""Lets concatenations share their parts: those that overlap become slices of one.
 
 A part is computed straight to its place in a concatenation, but it has only one place: a second
-concatenation has to copy it. The hidden states of an unrolled recurrent network are wanted from the
-first to the last and, for the gradient of the recurrent weight, from the zeroth to the last but one.
+concatenation has to copy it. The hidden states of an unrolled recurrent network are wanted from
+the first to the last and, for the gradient of the recurrent weight, from the zeroth on.
 """
 
 from __future__ import annotations

@@ -1,17 +1,21 @@
-"""Memory planning: places for buffers in one block, so that those alive together lie apart.
+"""Memory planning: which results take over an operand's memory, and where buffers lie.
 
-Reads the first and last use of each buffer; makes offsets. Nothing is allocated here. The order
-"largest first, into the tightest gap" is the greedy one of Pisarchyk and Lee, "Efficient Memory
-Management for Deep Neural Net Inference" (2020).
+Reads a scheduled graph, or the first and last use of each buffer; makes offsets in one block, so
+that buffers alive together lie apart. Nothing is allocated here. The order "largest first, into the
+tightest gap" is the greedy one of Pisarchyk and Lee, "Efficient Memory Management for Deep Neural
+Net Inference" (2020).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..ir.graph import Graph, Node, Value
+from .schedule import storage
 
 #: Bytes; a cache line, and the widest vector register.
 ALIGNMENT = 64
@@ -83,3 +87,39 @@ def describe(intervals: Sequence[Interval], size: int) -> str:
         f"memory: {len(intervals)} buffers, {asked:,} bytes in {size:,} "
         f"(at least {peak(intervals):,})"
     )
+
+
+def inherited(graph: Graph) -> dict[Value, Value]:
+    """For results of kernels, an operand of the same type that nothing reads afterwards.
+
+    The result may be written over it, element by element: then a store finds its cache line loaded.
+    Left out are operands whose memory others see: inputs, results of the graph, and what is
+    computed straight into a concatenation.
+    """
+    base = storage(graph)
+    taken = {base[v] for v in (*graph.inputs, *graph.consts, *graph.results)}
+    last: dict[Value, Node] = {}
+    for node in graph.nodes:
+        for value in node.inputs:
+            last[base[value]] = node
+            if getattr(node.op, "kind", "") == "scatter":
+                taken.add(base[value])
+    heirs: dict[Value, Value] = {}
+    for node in graph.nodes:
+        if node.op.name == "fused":
+            ending = {v: None for v in node.inputs if last[base[v]] is node and base[v] not in taken}
+            heirs.update(_heirs(node, list(ending), base))
+    return heirs
+
+
+def _heirs(node: Node, ending: list[Value], base: Mapping[Value, Value]) -> dict[Value, Value]:
+    """Pairs of a result and one of the operands that end with `node`."""
+    pairs: dict[Value, Value] = {}
+    free = [value for value in ending if value.spec.nbytes == base[value].spec.nbytes]
+    for result in node.outputs:
+        for value in free:
+            if value.spec == result.spec:
+                pairs[result] = value
+                free = [other for other in free if base[other] is not base[value]]
+                break
+    return pairs

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from graphs import graph_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphjit.passes.memory import ALIGNMENT, Interval, allocate, describe, peak
+from graphjit.passes import pipeline
+from graphjit.passes.memory import ALIGNMENT, Interval, allocate, describe, inherited, peak
 
 INTERVALS = st.lists(
     st.builds(
@@ -66,3 +68,38 @@ def test_description():
     intervals = [Interval(0, 1, 1000), Interval(2, 3, 500)]
     text = describe(intervals, allocate(intervals)[1])
     assert text == "memory: 2 buffers, 1,500 bytes in 1,024 (at least 1,024)"
+
+
+INHERITED = {
+    "an operand that ends": ("p = matmul(x, x); return matmul(exp(p), x)", {"exp": "matmul"}),
+    "through a view": (
+        "p = reshape(matmul(x, x), shape=(64,)); a = exp(p); "
+        "return matmul(reshape(a, shape=(8, 8)), x)",
+        {"exp": "reshape"},
+    ),
+    "an operand that is read again": ("p = matmul(x, x); return matmul(exp(p), p)", {}),
+    "a view of it is read again": (
+        "p = matmul(x, x); t = permute(p, dims=(1, 0)); return matmul(exp(p), t)",
+        {},
+    ),
+    "an input": ("return matmul(exp(x), x)", {}),
+    "a result": ("p = matmul(x, x); return p, matmul(exp(p), x)", {}),
+    "another dtype": ("p = matmul(x, x); return where(gt(p, x), x, x), cast(p, dtype=f64)", {}),
+    "part of a concatenation": (
+        "p = matmul(x, x); c = concat(p, x, dim=0); return matmul(exp(p), x), c",
+        {},
+    ),
+    "a reduced value": ("p = matmul(x, x); return sum(p, dims=(0,))", {}),
+}
+
+
+@pytest.mark.parametrize("text, expected", INHERITED.values(), ids=INHERITED)
+def test_results_take_over_memory(text, expected):
+    graph = pipeline.run(graph_of("def f(x: f32[8, 8]): " + text))
+    maker = {value: node for node in graph.nodes for value in node.outputs}
+    pairs = inherited(graph)
+    names = {
+        maker[result].attr("body").nodes[-1].op.name: maker[operand].op.name
+        for result, operand in pairs.items()
+    }
+    assert names == expected
