@@ -46,8 +46,8 @@ def _erf_float32(x: NDArray[np.float32]) -> NDArray[np.float32]:
     for start in range(0, flat.size, _CHUNK):
         clipped = result[start : start + _CHUNK]
         square, value = square_buffer[: clipped.size], value_buffer[: clipped.size]
-        np.minimum(flat[start : start + _CHUNK], _EDGE, clipped)
-        np.maximum(clipped, -_EDGE, clipped)
+        np.minimum(flat[start : start + _CHUNK], _EDGE, out=clipped)
+        np.maximum(clipped, -_EDGE, out=clipped)
         np.multiply(clipped, clipped, square)
         np.multiply(square, _COEFFICIENTS[0], value)
         for coefficient in _COEFFICIENTS[1:-1]:
