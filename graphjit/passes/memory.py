@@ -107,8 +107,8 @@ def inherited(graph: Graph) -> dict[Value, Value]:
     heirs: dict[Value, Value] = {}
     for node in graph.nodes:
         if node.op.name == "fused":
-            ending = {v: None for v in node.inputs if last[base[v]] is node and base[v] not in taken}
-            heirs.update(_heirs(node, list(ending), base))
+            operands = dict.fromkeys(v for v in node.inputs if base[v] not in taken)
+            heirs.update(_heirs(node, [v for v in operands if last[base[v]] is node], base))
     return heirs
 
 

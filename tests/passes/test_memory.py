@@ -73,8 +73,8 @@ def test_description():
 INHERITED = {
     "an operand that ends": ("p = matmul(x, x); return matmul(exp(p), x)", {"exp": "matmul"}),
     "through a view": (
-        "p = reshape(matmul(x, x), shape=(64,)); a = exp(p); "
-        "return matmul(reshape(a, shape=(8, 8)), x)",
+        ("p = reshape(matmul(x, x), shape=(64,)); a = exp(p); "
+        "return matmul(reshape(a, shape=(8, 8)), x)"),
         {"exp": "reshape"},
     ),
     "an operand that is read again": ("p = matmul(x, x); return matmul(exp(p), p)", {}),
