@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,8 +97,8 @@ def prepare(
 def _parts(instruction: Instruction, pieces: int) -> list[Instruction]:
     """The instruction cut into `pieces`, as threads would, the last one first."""
     ends = [instruction.end * i // pieces for i in range(pieces + 1)]
-    pairs = list(zip(ends[:-1], ends[1:], strict=True))
-    return [replace(instruction, begin=begin, end=end) for begin, end in reversed(pairs) if begin < end]
+    ranges = [(begin, end) for begin, end in pairwise(ends) if begin < end]
+    return [replace(instruction, begin=begin, end=end) for begin, end in reversed(ranges)]
 
 
 def run(body: Graph, arrays: Sequence[Any], outputs: Sequence[Any] | None = None) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from running import check
+from running import build, check, prepare, run
 
 rng = np.random.default_rng(0)
 
@@ -45,6 +45,13 @@ def softmax(b, x):
 @pytest.mark.parametrize("shape", [(7, 33), (1, 5), (9, 1), (3, 5000), (200, 2), (128, 10), (0, 4)])
 def test_softmax(shape):
     check(softmax, normal(*shape))
+
+
+def test_rows_too_long_for_the_stack():
+    x = normal(3, 60000)
+    lowered = prepare(build(softmax, x), [x], [x.copy()])[2]
+    assert lowered.calls[0].kernel.spacious
+    check(softmax, x)
 
 
 def test_softmax_of_columns_and_of_transposed_rows():
@@ -112,8 +119,6 @@ def test_sums_over_rows_and_over_columns_at_once():
 
 
 def test_a_constant_is_no_part_of_a_kernel():
-    from running import build, prepare
-
     kernels = []
     for scale, rows in ((0.5, 4), (0.75, 9)):
         x = normal(rows, 20)
@@ -164,8 +169,6 @@ def test_results_that_lack_an_axis_of_the_others():
 
 
 def test_long_sums_are_accurate():
-    from running import build, run
-
     x = rng.random(1 << 20, dtype=np.float32)
     for shape, dims in (((1 << 20,), (0,)), ((1 << 18, 4), (0,)), ((1024, 1024), (1,))):
         body = build(lambda b, x, dims=dims: b.sum(x, dims=dims), x.reshape(shape))

@@ -1,0 +1,109 @@
+"""What kernels look like: what is in their key, how they read, and how they are cut."""
+
+import numpy as np
+from running import build, prepare
+from test_lower import cross_entropy, layer_norm, mean_squared, softmax
+
+from graphjit.codegen.emit_numba import source
+from graphjit.codegen.loops import Loop, statements
+
+rng = np.random.default_rng(3)
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def lowered(function, *arrays, inplace=None):
+    body = build(function, *arrays)
+    outputs = [np.empty(v.shape, v.dtype.numpy) for v in body.outputs]
+    return prepare(body, arrays, outputs, inplace or {})[2]
+
+
+def kernels(function, *arrays):
+    return [call.kernel for call in lowered(function, *arrays).calls]
+
+
+def test_a_kernel_reads_like_the_loops_it_is():
+    def function(b, x, bias):
+        return b.relu(b.add(x, bias))
+
+    (kernel,) = kernels(function, normal(4, 50), normal(50))
+    assert source(kernel) == (
+        "# 3 groups of memory\n"
+        "def kernel(table, begin, end):\n"
+        "    p0 = pointer(table, 0)  # f32\n"
+        "    p1 = pointer(table, 1)  # f32\n"
+        "    p2 = pointer(table, 2)  # f32\n"
+        "    n1 = integer(table, 3)\n"
+        "    s0_0 = stride(table, 4)\n"
+        "    s2_0 = stride(table, 5)\n"
+        "    r1 = n1\n"
+        "    for i0 in range(quotient(begin, r1), quotient(end + r1 - 1, r1)):\n"
+        "        d1 = i0 * r1\n"
+        "        for i1 in range(max(begin - d1, 0), min(end - d1, n1)):\n"
+        "            v0 = load_f32_0(p0, i0 * s0_0 + i1)\n"
+        "            v1 = load_f32_1(p1, i1)\n"
+        "            v2 = v0 + v1\n"
+        "            v4 = max_f32(v2, f32(0.0))\n"
+        "            store_f32_2(p2, i0 * s2_0 + i1, v4)\n"
+    )
+
+
+def test_sizes_and_strides_are_no_part_of_a_kernel():
+    wide = normal(40, 200)
+    for function, more in ((softmax, ()), (layer_norm, (normal(50), normal(50)))):
+        others = tuple(normal(90) for _ in more)
+        reference = kernels(function, normal(4, 50), *more)
+        assert kernels(function, normal(31, 90), *others) == reference
+        assert kernels(function, wide[:, 20:110], *others) == reference
+
+
+def test_contiguous_axes_are_one():
+    def function(b, x, y):
+        return b.mul(x, y)
+
+    flat = kernels(function, normal(50), normal(50))
+    assert kernels(function, normal(2, 3, 4), normal(2, 3, 4)) == flat
+    assert kernels(function, normal(3, 4).T, normal(3, 4).T) != flat  # the result is row-major
+    body = build(function, normal(3, 4).T, normal(3, 4).T)
+    output = np.empty((3, 4), np.float32).T
+    assert prepare(body, [normal(3, 4).T, normal(3, 4).T], [output])[2].calls[0].kernel == flat[0]
+
+
+def test_two_classes_take_one_loop():
+    (kernel,) = kernels(cross_entropy, normal(200, 2), np.eye(200, 2, dtype=np.float32))
+    loops = [s for s in statements(kernel.body) if isinstance(s, Loop)]
+    assert len(loops) == 1
+    assert not kernel.locals
+
+
+def test_short_rows_of_dear_elements_are_masked():
+    def gates(b, x):
+        return b.mul(b.sigmoid(x), b.tanh(b.add(b.sigmoid(x), b.tanh(x))))
+
+    wide = normal(97, 204)
+    assert kernels(gates, wide[:, :51])[0].masked
+    assert not kernels(gates, wide[:, :64])[0].masked
+    assert not kernels(gates, normal(97, 51))[0].masked
+
+
+def test_results_do_not_depend_on_how_the_range_is_cut():
+    x, y = normal(1000, 300), normal(1000, 300)
+    body = build(mean_squared, x, y)
+    results = []
+    for pieces in (1, 2, 7):
+        outputs = [np.empty(v.shape, v.dtype.numpy) for v in body.outputs]
+        program, passed, whole = prepare(body, [x, y], outputs, pieces=pieces)
+        assert len(whole.calls) == 2
+        program(*passed)
+        results.append(outputs)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_updated_operand_is_one_buffer():
+    """With two pointers to the same memory LLVM's overlap check would choose the scalar loop."""
+    calls = lowered(lambda b, p, g: b.sub(p, g), normal(50), normal(50), inplace={0: 0}).calls
+    assert len(calls[0].kernel.buffers) == 2
