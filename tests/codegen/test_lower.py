@@ -37,6 +37,14 @@ def test_results_take_any_strides():
     assert (home[:, 0] == 0).all()
 
 
+def test_transposed_operands():
+    for shape in ((40, 50), (3, 40, 50), (1000, 17)):
+        x = normal(*shape)
+        y = np.swapaxes(normal(*shape), -1, -2).copy()
+        check(lambda b, x, y: b.add(b.mul(x, 0.5), y), x, np.swapaxes(y, -1, -2))
+        check(lambda b, x: b.clone(x), x.T)
+
+
 def softmax(b, x):
     e = b.exp(b.sub(x, b.amax(x, dims=(1,))))
     return b.div(e, b.sum(e, dims=(1,)))
