@@ -20,6 +20,8 @@ from . import library as kernels
 from .instruction import Argument, Instruction, Layout, Scratch, Status
 from .words import matmul as word
 
+#: Columns at most that one pass over the rows of a small product computes.
+TILE_COLUMNS = 48
 ONEDNN_WHEELS = ("onednn-cpu-gomp", "onednn")
 
 
@@ -291,6 +293,19 @@ def _library_instruction(product: Product, found: Library) -> Instruction:
     }
     address = kernels.kernel("matmul", "library", found.flavour, product.c.dtype.name)
     extent = product.count * (n if by_columns else m)
+    return Instruction("matmul", address, _table(product, changes), 0, extent)
+
+
+def _tile_instruction(product: Product) -> Instruction:
+    """A small product of ours; the columns of c are neighbours."""
+    pack = product.columns.b != 1 and product.columns.extent != 1
+    dtype, columns = product.c.dtype, min(product.columns.extent, TILE_COLUMNS)
+    changes: dict[int, Argument] = {
+        word.PACK_B: int(pack),
+        word.SCRATCH: Scratch(dtype.itemsize * product.inner.extent * columns) if pack else 0,
+    }
+    address = kernels.kernel("tiles", "matmul", dtype.name)
+    extent = product.count * product.rows.extent
     return Instruction("matmul", address, _table(product, changes), 0, extent)
 
 
