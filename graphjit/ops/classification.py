@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtypes import int64, uint8
 from ..ir.graph import Shape, Spec
-from .core import Sample, arrays_of, as_array, declare, dtype_of, type_name
+from .core import Sample, arrays_of, as_array, declare, dtype_of, number_like, type_name
 from .losses import check_reduction
 from .normalization import log_softmax, log_softmax_vjp
 from .reduce import total
@@ -83,9 +83,11 @@ def check_targets(xp: Any, target: Any, classes: int, ignore_index: int) -> None
 def _target_checks(
     F: Any, x: Any, target: Any, *weight: Any, ignore_index: int, **rest: Any
 ) -> list[Any]:
-    below = F.lt(target, x.shape[class_dim(x)])
-    valid = below if dtype_of(target) is uint8 else F.logical_and(below, F.ge(target, 0))
-    return [F.logical_or(valid, F.eq(target, ignore_index))]
+    valid = F.lt(target, number_like(F, target, x.shape[class_dim(x)]))
+    if dtype_of(target) is uint8:
+        return [valid]
+    valid = F.logical_and(valid, F.ge(target, number_like(F, target, 0)))
+    return [F.logical_or(valid, F.eq(target, number_like(F, target, ignore_index)))]
 
 
 def _all_below(target: Any, classes: int) -> bool:

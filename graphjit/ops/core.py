@@ -65,7 +65,8 @@ class Op:
     decompose   composites: `(F, *values, **attrs)` computing the same outputs from other ops
     scatter     views: `(F, base, new, **attrs) -> base` with the viewed elements replaced
     checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval`
-                does not raise because of an operand's values
+                does not raise because of an operand's values; nothing promotes here, so that
+                numbers are to be made with `number_like`
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
     samples     `(rng) -> iterator of Sample`
@@ -167,6 +168,11 @@ def device_of(value: Any) -> str:
     if spec is not None:
         return str(spec.device)
     return "cpu" if isinstance(value, np.ndarray) else str(value.device)
+
+
+def number_like(F: Any, x: Any, value: s.Number) -> Any:
+    """`value` as a tensor of no dimensions with the dtype of `x`."""
+    return F.new_full(x, shape=(), value=value)
 
 
 def check_same_dtype(name: str, specs: Sequence[Spec]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
-from .core import declare, type_name
+from .core import declare, number_like, type_name
 from .sampling import calls, ints, rows
 
 
@@ -36,7 +36,8 @@ def check_bounds(
 
 def in_bounds(F: Any, index: Any, extent: int, negative: bool = False) -> list[Any]:
     """The conditions of `check_bounds`, for a compiled program."""
-    return [F.ge(index, -extent if negative else 0), F.lt(index, extent)]
+    low = number_like(F, index, -extent if negative else 0)
+    return [F.ge(index, low), F.lt(index, number_like(F, index, extent))]
 
 
 def _extent(x: Any, dim: int) -> int:

@@ -19,6 +19,7 @@ from .core import (
     by_parts,
     check_same_dtype,
     declare,
+    number_like,
     type_name,
 )
 from .reduce import total
@@ -276,7 +277,9 @@ binary_cross_entropy = _loss(
     _bce,
     (_bce_slope, _bce_target_slope, None),
     eval=_eval_bce,
-    checks=lambda F, x, *others, reduction: [F.ge(x, 0), F.le(x, 1)],
+    checks=lambda F, x, *others, reduction: [
+        F.ge(x, number_like(F, x, 0)), F.le(x, number_like(F, x, 1))
+    ],
     samples=_losses(
         lambda x, y, w=1: -w * (y * np.log(x) + (1 - y) * np.log(1 - x)),
         (_shares(3, 4), _shares(3, 4)), (_shares(3, 4), _shares(3, 4), _shares(4)),

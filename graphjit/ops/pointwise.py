@@ -18,7 +18,7 @@ from ..ir.graph import Spec
 from . import blocks
 from . import scalar as s
 from .blocks import is_large
-from .core import Op, as_array, dtype_of, pointwise, type_name
+from .core import Op, as_array, dtype_of, number_like, pointwise, type_name
 from .sampling import Samples, binary, bools, both, calls, floats, ints, rows, unary
 
 _Number = (int, float)
@@ -69,7 +69,7 @@ def _check_divisor(x: Any, y: Any) -> None:
 
 def _nonzero_divisor(F: Any, x: Any, y: Any) -> list[Any]:
     integer = not isinstance(y, _Number) and dtype_of(y).category < 2
-    return [F.ne(y, 0)] if integer else []
+    return [F.ne(y, number_like(F, y, 0))] if integer else []
 
 
 def _eval_floor_divide(xp: Any, x: Any, y: Any) -> Any:
