@@ -17,9 +17,11 @@ from ..ir.graph import Spec
 from ..ops.core import OPS, Op, broadcast_shapes
 from .mode import MODE
 from .quiet import QUIET, restore, silence
-from .tape import node_type, read_by
+from .saving import keeper
+from .tape import node_type
 
 if TYPE_CHECKING:
+    from .tape import Node
     from .tensor import Tensor
 
 _CAST = OPS["cast"]
@@ -94,68 +96,33 @@ def attach(
     """Put a node on the tape if a differentiable input requires grad."""
     tensor = _tensor_type()
     differentiable = op.vjps if op.joint_vjp is None else inputs
-    edges = tuple(
-        x._edge() if vjp is not None and isinstance(x, tensor) and x._tracked() else None
+    needs = tuple(
+        vjp is not None and isinstance(x, tensor) and x._tracked()
         for x, vjp in zip(inputs, differentiable)
     )
-    if not any(edge is not None for edge in edges):
-        return
+    needs += (False,) * (len(inputs) - len(needs))
     floating = [out for out in outputs if out._array.dtype.kind in "fc"]
-    if not floating:
+    if True not in needs or not floating:
         return
-    cls = node_type(op)
-    read = read_by(op, tuple(edge is not None for edge in edges))
-    saved, versions = _save(op, read, inputs, outputs)
     shapes = None
     if op.kind == "pointwise":
         shape = outputs[0]._array.shape
         if any(x.shape != shape for x in inputs if isinstance(x, tensor)):
-            shapes = tuple(x.shape if isinstance(x, tensor) else () for x in inputs)
-    node = cls(edges, saved, versions, None, attrs, shapes, len(outputs))
+            shapes = tuple(x._array.shape if isinstance(x, tensor) else () for x in inputs)
+    numbers = tuple(not isinstance(x, tensor) for x in inputs)
+    operands = [_untyped(op, x) if number else x for x, number in zip(inputs, numbers)]
+    kept = keeper(op, needs, numbers, len(outputs))(*operands, *outputs)
+    edges = tuple(x._edge() if need else None for x, need in zip(inputs, needs))
+    put_on_tape(node_type(op)(edges, *kept, attrs, shapes, len(outputs)), outputs)
+
+
+def put_on_tape(node: Node, outputs: Sequence[Tensor]) -> None:
+    """Make tensors the outputs of a node, those that can have gradients."""
     for number, out in enumerate(outputs):
         if out._array.dtype.kind in "fc":
             out._requires_grad = True
             out._grad_fn = node
             out._output_number = number
-
-
-def _save(
-    op: Op, read: Sequence[bool], inputs: Sequence[Any], outputs: Sequence[Tensor]
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """What the vjps will get, and the version of every array among it.
-
-    Outputs are kept as bare arrays: a node that held its own output would be a cycle.
-    """
-    saved: list[Any] = []
-    versions: list[Any] = []
-    tensor = _tensor_type()
-    for (kind, position), needed in zip(node_type(op).kinds, read, strict=True):
-        if not needed:
-            saved.append(None)
-            continue
-        if kind == "out":
-            out = outputs[position]
-            saved.append(out._array)
-            versions.append((out._array, out._version, out._version[0]))
-            continue
-        if kind == "shapes":
-            saved.append(tuple(np.shape(getattr(x, "_array", x)) for x in inputs))
-            continue
-        if position >= len(inputs):
-            saved.append(None)
-            continue
-        x = inputs[position]
-        if kind == "in":
-            if not isinstance(x, tensor):
-                saved.append(_untyped(op, x))
-                continue
-            saved.append(x)
-            versions.append((x._array, x._version, x._version[0]))
-        elif kind == "shape":
-            saved.append(x._array.shape if isinstance(x, tensor) else np.shape(x))
-        else:
-            saved.append(_from_numpy[x._array.dtype])
-    return tuple(saved), tuple(versions)
 
 
 def explain(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], error: Exception) -> Exception:

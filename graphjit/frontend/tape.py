@@ -7,12 +7,10 @@ and can be differentiated again.
 
 from __future__ import annotations
 
-import dis
 import itertools
-import sys
 from collections.abc import Callable, Sequence
-from functools import cache
 from heapq import heappop, heappush
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import numpy as np
 from ..ops.core import ARRAYS, Namespace, Op
 from .mode import MODE
 from .quiet import QUIET, restore, silence
+from .saving import kinds
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -50,6 +49,8 @@ class Node(_Unobserved):
     op: Op
     #: for each entry of `saved`: ("in" | "out" | other, position)
     kinds: tuple[tuple[str, int], ...] = ()
+    #: the op's, if it has one output and a vjp for each input
+    vjps: tuple[Callable[..., Any] | None, ...] | None = None
 
     def __init__(
         self,
@@ -178,46 +179,10 @@ def node_type(op: Op) -> type[Node]:
     """The class of nodes of `op`, called `<grad_name>Backward0`."""
     cls = _NODE_TYPES.get(op.name)
     if cls is None:
-        kinds = tuple(_parse_saved(name) for name in op.saves)
-        fields = {"__slots__": (), "op": op, "kinds": kinds}
+        simple = op.n_outputs == 1 and op.joint_vjp is None
+        fields = {"__slots__": (), "op": op, "kinds": kinds(op), "vjps": op.vjps if simple else None}
         cls = _NODE_TYPES[op.name] = type(f"{op.grad_name}Backward0", (Node,), fields)
     return cls
-
-
-@cache
-def read_by(op: Op, needs: tuple[bool, ...]) -> tuple[bool, ...]:
-    """Which entries of `op.saves` the vjps of the inputs that `needs` marks look at.
-
-    The others are not kept, so that they can be changed in place and be freed. A vjp of a product
-    reads the other factor only; that is found in its code, not declared.
-    """
-    count = len(op.saves)
-    if op.joint_vjp is not None:
-        return (True,) * count
-    read = [False] * count
-    for vjp, need in zip(op.vjps, needs):
-        if need and vjp is not None:
-            names = _names_read(vjp, count)
-            read = [known or found for known, found in zip(read, names, strict=True)]
-    return tuple(read)
-
-
-def _names_read(vjp: Callable[..., Any], count: int) -> list[bool]:
-    """Whether each of the `count` parameters after `F` and `g` is read in the function's body."""
-    code = getattr(vjp, "__code__", None)
-    if code is None or code.co_argcount < 2 + count:  # a partial, or the parameters come as *saved
-        return [True] * count
-    read: set[str] = set(code.co_cellvars)
-    for instruction in dis.get_instructions(code):
-        if "LOAD" in instruction.opname:
-            value = instruction.argval
-            read.update(value if isinstance(value, tuple) else (str(value),))
-    return [name in read for name in code.co_varnames[2 : 2 + count]]
-
-
-def _parse_saved(name: str) -> tuple[str, int]:
-    word = name.rstrip("0123456789")
-    return word, int(name[len(word):] or -1)
 
 
 def _tensor_type() -> Any:
@@ -287,10 +252,13 @@ class _Walk:
                 self._arrive(edge, self._as_root(grad))
         useful = None if self.wanted is None else self._useful(roots)
         heap, pending = self.heap, self.pending
+        plain = useful is None and not self.wrap
         while heap:
             node = heappop(heap)[1]
             waiting = pending.pop(node)
-            if useful is None or node in useful:
+            if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
+                self._pass_on(node, waiting.pop())
+            elif useful is None or node in useful:
                 self._visit(node, waiting)
         if self.inputs is None:
             return []
@@ -322,6 +290,29 @@ class _Walk:
         if type(edge) is tuple:
             return edge[0] in useful or edge in self.wanted
         return id(edge) in self.wanted
+
+    def _pass_on(self, node: Node, g: Any) -> None:
+        """`_visit` for arrays, where nothing watches and the node has one output."""
+        arrays, edges, attrs, shapes = node._unpack(False), node.edges, node.attrs, node.shapes
+        if not self.retain:
+            node.saved = node.arrays = None
+            node.versions = ()
+        place = 0
+        for edge, vjp in zip(edges, node.vjps):  # type: ignore[arg-type]
+            if edge is not None:
+                grad = vjp(ARRAYS, g, *arrays, **attrs)  # type: ignore[misc]
+                if shapes is not None and grad is not None and grad.shape != shapes[place]:
+                    grad = ARRAYS.sum_to(grad, shape=shapes[place])
+                if grad is None:
+                    pass
+                elif edge.__class__ is tuple:
+                    self._send(edge, grad)
+                elif edge._hooks:
+                    self._arrive(edge, grad)
+                else:
+                    # This frame's `grad` and getrefcount's own argument make two.
+                    edge._accumulate_array(grad, getrefcount(grad) > 2)
+            place += 1
 
     def _visit(self, node: Node, waiting: list[Any]) -> None:
         if self.recorder is not None and node.sequence < self.recorder.first_node:
@@ -372,12 +363,8 @@ class _Walk:
         if self.wrap:
             leaf._accumulate_tensor(grad, self.create)
             return
-        # The array may become the leaf's .grad only if nothing else can see it: this frame's
-        # `grad` and getrefcount's own argument make two.
-        shared = (
-            sys.getrefcount(grad) > 2 or grad.__class__ is not np.ndarray or not grad.flags.owndata
-        )
-        leaf._accumulate_array(grad, shared)
+        # This frame's `grad` and getrefcount's own argument make two.
+        leaf._accumulate_array(grad, getrefcount(grad) > 2)
 
     def _as_root(self, grad: Any) -> Any:
         if isinstance(grad, np.ndarray):

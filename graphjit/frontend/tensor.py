@@ -274,8 +274,9 @@ class Tensor(Methods):
         """Add an array to `.grad`; it becomes `.grad` itself unless someone else can see it."""
         before = self._grad
         if before is None:
-            array = np.array(grad, dtype=self._array.dtype) if shared else grad
-            self._grad = Tensor._of(array)
+            if shared or grad.__class__ is not np.ndarray or grad.base is not None:
+                grad = np.array(grad, dtype=self._array.dtype)
+            self._grad = Tensor._of(grad)
         else:
             np.add(before._array, grad, out=before._array)
             before._version[0] += 1
