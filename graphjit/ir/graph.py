@@ -226,7 +226,7 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
     new: dict[Value, Value] = {value: value for value in graph.inputs}
     new.update({value: value for value in graph.consts})
     for node in graph.nodes:
-        results = visit(node, tuple(new[v] for v in node.inputs), builder)
+        results = visit(node, tuple(map(new.__getitem__, node.inputs)), builder)
         new.update(zip(node.outputs, results, strict=True))
     return Graph(
         graph.inputs,
@@ -242,7 +242,8 @@ def keep(node: Node, inputs: tuple[Value, ...], builder: Builder) -> tuple[Value
     """The visit that changes nothing but the inputs."""
     if inputs == node.inputs:
         return builder.append(node)
-    if all(new.spec == old.spec for new, old in zip(inputs, node.inputs, strict=True)):
+    pairs = zip(inputs, node.inputs, strict=True)
+    if all(new.spec is old.spec or new.spec == old.spec for new, old in pairs):
         outputs = tuple(Value(value.spec) for value in node.outputs)
         return builder.append(Node(node.op, inputs, node.attrs, outputs, node.loc))
     return builder.add(node.op, inputs, node.attrs, node.loc)

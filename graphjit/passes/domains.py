@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..ir.graph import Node, Shape, Value
 from ..ops import Op
@@ -25,16 +26,11 @@ def fusable(node: Node) -> bool:
     op = node.op
     if not isinstance(op, Op) or op.host_only or len(node.outputs) != 1:
         return False
-    if not all(_supported(value) for value in (*node.inputs, *node.outputs)):
+    if any(value.dtype.is_complex for value in (*node.inputs, *node.outputs)):
         return False
     if op.kind in ("pointwise", "random"):
         return op.scalar is not None
     return op.kind == "reduce" and op.combine is not None
-
-
-def _supported(value: Value) -> bool:
-    dtype = value.dtype
-    return not dtype.is_complex and not (dtype.is_floating_point and dtype.itemsize < 4)
 
 
 def is_reduction(node: Node) -> bool:
@@ -61,45 +57,65 @@ class Domain:
             return math.prod(self.shape) <= SMALL
         return all(d > kept[-1] for d in self.dims)
 
+    @property
+    def single_pass(self) -> bool:
+        """Whether nothing on the whole domain may depend on a reduction in the same kernel."""
+        return bool(self.dims) and not self.by_rows
 
-def common_domain(nodes: Sequence[Node]) -> Domain | None:
-    """The domain on which `nodes`, in order, form one kernel; None where they cannot."""
-    domain = _domain(nodes)
-    if domain is None:
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What a set of nodes computes: operand and dimensions of reductions, shapes of the others."""
+
+    reductions: frozenset[tuple[Shape, tuple[int, ...]]]
+    others: frozenset[Shape]
+
+    @staticmethod
+    def of(nodes: Iterable[Node]) -> Shapes:
+        reductions, others = set(), set()
+        for node in nodes:
+            if is_reduction(node):
+                reductions.add((node.inputs[0].shape, node.attr("dims")))
+            else:
+                others.add(node.output.shape)
+        return Shapes(frozenset(reductions), frozenset(others))
+
+    @property
+    def numbers(self) -> bool:
+        """Whether there is nothing but single numbers, and no reduction."""
+        return not self.reductions and all(math.prod(shape) == 1 for shape in self.others)
+
+    def __or__(self, other: Shapes) -> Shapes:
+        return Shapes(self.reductions | other.reductions, self.others | other.others)
+
+
+@lru_cache(maxsize=4096)
+def domain_of(shapes: Shapes) -> Domain | None:
+    """The domain of nodes that compute `shapes`; None where they have none in common."""
+    if len(shapes.reductions) > 1:
         return None
-    shapes = (domain.shape, domain.rows)
-    if not all(_belongs(node, shapes) for node in nodes):
-        return None
-    if domain.dims and not domain.by_rows and _returns_to_domain(nodes, domain.shape):
-        return None
-    return domain
+    if shapes.reductions:
+        domain = Domain(*next(iter(shapes.reductions)))
+    else:
+        domain = Domain(max(shapes.others, key=lambda shape: (math.prod(shape), len(shape))), ())
+    kinds = (domain.shape, domain.rows)
+    return domain if all(_belongs(shape, kinds) for shape in shapes.others) else None
 
 
-def _domain(nodes: Sequence[Node]) -> Domain | None:
-    reductions = {(n.inputs[0].shape, n.attr("dims")) for n in nodes if is_reduction(n)}
-    if len(reductions) > 1:
-        return None
-    for shape, dims in reductions:
-        return Domain(shape, dims)
-    largest = max((node.output for node in nodes), key=lambda v: (v.spec.size, v.ndim))
-    return Domain(largest.shape, ())
-
-
-def _belongs(node: Node, shapes: tuple[Shape, Shape]) -> bool:
-    """Whether `node` computes single numbers or something of one of the two shapes."""
-    value = node.output
-    if value.shape in shapes or is_reduction(node) or value.spec.size == 1:
+def _belongs(shape: Shape, kinds: tuple[Shape, Shape]) -> bool:
+    """Whether `shape` is one of `kinds`, but for leading ones, or has a single element."""
+    if shape in kinds or math.prod(shape) == 1:
         return True
-    missing = len(shapes[0]) - value.ndim
-    return missing > 0 and (1,) * missing + value.shape in shapes
+    missing = len(kinds[0]) - len(shape)
+    return missing > 0 and (1,) * missing + shape in kinds
 
 
-def _returns_to_domain(nodes: Iterable[Node], domain: Shape) -> bool:
-    """Whether a whole-domain node or a reduction depends on a reduction among `nodes`."""
+def returns_to_domain(nodes: Iterable[Node], domain: Domain) -> bool:
+    """Whether anything on the whole domain depends on a reduction among `nodes`, in order."""
     late: set[Value] = set()
     for node in nodes:
         after = any(value in late for value in node.inputs)
-        whole = is_reduction(node) or node.output.shape == domain
+        whole = is_reduction(node) or node.output.shape == domain.shape
         if after and whole:
             return True
         if after or is_reduction(node):

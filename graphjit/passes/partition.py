@@ -9,16 +9,30 @@ reduces other dimensions (`domains`), and more than `MAX_BUFFERS` arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
-from ..ir.graph import Graph, Node, Shape, Value, producers
+from ..ir.graph import Graph, Node, Value, producers
 from .clusters import Clusters
-from .domains import common_domain, fusable, is_reduction
+from .domains import Domain, Shapes, domain_of, fusable, returns_to_domain
 
 MAX_BUFFERS = 32
 MAX_NODES = 256
 #: So many operations on single numbers are rather repeated than given a kernel of their own.
 MAX_REPEATED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Boundary:
+    """A kernel from outside: the shapes it computes, the values it reads and must write."""
+
+    shapes: Shapes
+    reads: frozenset[Value]
+    leaving: frozenset[Value]
+
+    @property
+    def buffers(self) -> int:
+        return len(self.reads) + len(self.leaving)
 
 
 class Partition:
@@ -40,10 +54,10 @@ class Partition:
         self.fusable = [fusable(node) for node in graph.nodes]
         self.copies: dict[int, set[Node]] = {i: set() for i in range(len(graph.nodes))}
         self._refused: set[tuple[int, int, int, int]] = set()
-        #: The shape of all nodes of a cluster, where it is one shape and there is no reduction.
-        self._plain: dict[int, Shape | None] = {
-            i: None if is_reduction(node) or not node.outputs else node.outputs[0].shape
+        self._boundary = {
+            i: self._boundary_of([node], ())
             for i, node in enumerate(graph.nodes)
+            if self.joinable(i)
         }
 
     def nodes(self, cluster: int) -> list[Node]:
@@ -66,6 +80,23 @@ class Partition:
         """Whether node `i` may share a kernel."""
         return self.fusable[i] and self.graph.nodes[i] not in self.repeated
 
+    def reads(self, cluster: int) -> frozenset[Value]:
+        """The values that the kernel of a cluster reads from memory."""
+        return self._boundary[cluster].reads
+
+    def domain(self, cluster: int) -> Domain:
+        """The domain of the kernel of a cluster."""
+        domain = domain_of(self._boundary[cluster].shapes)
+        assert domain is not None
+        return domain
+
+    def leaves(self, value: Value, inside: Collection[int]) -> bool:
+        """Whether `value` is a result, or read by anything but the clusters `inside`."""
+        place = self.clusters.cluster_of
+        return value in self.results or any(
+            place[i] not in inside for i in self.users.get(value, ())
+        )
+
     def join_neighbours(self) -> bool:
         """Join producers and consumers where possible; whether any were joined."""
         joined = False
@@ -86,51 +117,69 @@ class Partition:
         key = (a, len(self.clusters.members[a]), b, len(self.clusters.members[b]))
         if key in self._refused:
             return False
-        if not self._fits(a, b) or self.clusters.separated(a, b):
+        boundary = self._joint_boundary(a, b)
+        if boundary is None or self.clusters.separated(a, b):
             self._refused.add(key)
             return False
         joint = self.clusters.merge(a, b)
-        plain = self._plain.pop(a), self._plain.pop(b)
-        self._plain[joint] = plain[0] if plain[0] == plain[1] else None
         copies = self.copies.pop(a) | self.copies.pop(b)
         self.copies[joint] = copies - set(self.nodes(joint))
+        del self._boundary[a], self._boundary[b]
+        self._boundary[joint] = boundary
         return True
 
-    def _fits(self, a: int, b: int) -> bool:
-        own = {*self.clusters.members[a], *self.clusters.members[b]}
-        if len(own) > MAX_NODES or self._is_shared_number(a, b):
-            return False
-        copies = self.copies[a] | self.copies[b]
-        nodes = [self.graph.nodes[i] for i in sorted(own)]
-        plain = self._plain[a] is not None and self._plain[a] == self._plain[b]
-        if plain and not copies and sum(len(node.inputs) + 1 for node in nodes) <= MAX_BUFFERS:
-            return True
-        return self.valid(nodes, copies)
+    def can_copy(self, cluster: int, copies: Iterable[Node]) -> bool:
+        """Whether a cluster could compute `copies` as well."""
+        own, every = self.nodes(cluster), self.copies[cluster].union(copies)
+        return self._allowed(self._boundary_of(own, every), {*own, *every})
 
-    def valid(self, own: Sequence[Node], copies: Iterable[Node]) -> bool:
-        """Whether `own` nodes, and copies of others, can be a kernel."""
-        body = self.in_order({*own, *copies})
-        if common_domain(body) is None:
+    def add_copies(self, cluster: int, copies: Iterable[Node]) -> None:
+        """Let a cluster compute `copies` as well."""
+        self.copies[cluster] |= {*copies}
+        own = self.nodes(cluster)
+        self._boundary[cluster] = self._boundary_of(own, self.copies[cluster])
+
+    def _joint_boundary(self, a: int, b: int) -> _Boundary | None:
+        """The boundary of two clusters joined; None where they cannot be one kernel."""
+        size = len(self.clusters.members[a]) + len(self.clusters.members[b])
+        if size > MAX_NODES or self._is_shared_number(a, b):
+            return None
+        one, two = self._boundary[a], self._boundary[b]
+        made = {*one.leaving, *two.leaving}
+        made.update(node.output for node in self.copies[a] | self.copies[b])
+        reads = (one.reads | two.reads) - made
+        inner = one.leaving & two.reads | two.leaving & one.reads
+        gone = {value for value in inner if not self.leaves(value, (a, b))}
+        leaving = (one.leaving | two.leaving) - gone
+        boundary = _Boundary(one.shapes | two.shapes, reads, leaving)
+        domain = domain_of(boundary.shapes)
+        if domain is None or boundary.buffers > MAX_BUFFERS:
+            return None
+        body = {*self.body(a), *self.body(b)} if domain.single_pass else ()
+        return boundary if self._allowed(boundary, body) else None
+
+    def _allowed(self, boundary: _Boundary, body: Collection[Node]) -> bool:
+        """Whether there can be a kernel of the nodes `body`."""
+        domain = domain_of(boundary.shapes)
+        if domain is None or boundary.buffers > MAX_BUFFERS:
             return False
-        inside = {self.position[node] for node in own}
-        written = sum(self.leaves(node.output, inside) for node in own)
-        return len(self.reads(body)) + written <= MAX_BUFFERS
+        return not domain.single_pass or not returns_to_domain(self.in_order(body), domain)
+
+    def _boundary_of(self, own: Sequence[Node], copies: Collection[Node]) -> _Boundary:
+        """The boundary of a cluster of `own` nodes that computes `copies` as well."""
+        body = self.in_order({*own, *copies}) if copies else own
+        inside = {self.clusters.cluster_of[self.position[own[0]]]}
+        leaving = [node.output for node in own if self.leaves(node.output, inside)]
+        return _Boundary(Shapes.of(body), frozenset(self._reads(body)), frozenset(leaving))
 
     def _is_shared_number(self, a: int, b: int) -> bool:
         """Whether `a` computes single numbers, without a reduction, for others beside `b`."""
-        nodes = self.nodes(a)
-        if any(is_reduction(node) or node.output.spec.size != 1 for node in nodes):
+        one, two = self._boundary[a], self._boundary[b]
+        if not one.shapes.numbers or two.shapes.numbers:
             return False
-        if all(node.output.spec.size == 1 for node in self.nodes(b)):
-            return False
-        inside = {*self.clusters.members[a], *self.clusters.members[b]}
-        return any(self.leaves(node.output, inside) for node in nodes)
+        return any(self.leaves(value, (a, b)) for value in one.leaving)
 
-    def leaves(self, value: Value, inside: set[int]) -> bool:
-        """Whether anything but the nodes `inside` reads `value`."""
-        return value in self.results or not inside.issuperset(self.users.get(value, ()))
-
-    def reads(self, body: Iterable[Node]) -> dict[Value, None]:
+    def _reads(self, body: Iterable[Node]) -> dict[Value, None]:
         """The values that a kernel of the nodes `body`, in order, reads from memory."""
         made: set[Value] = set()
         found: dict[Value, None] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..ir.graph import Node, Value
 from ..ops import Op
 from ..ops import scalar as s
-from .domains import Domain, common_domain, is_reduction
+from .domains import Domain, is_reduction
 from .partition import Partition
 
 #: Operations for which one value is rather computed again; a simple vector instruction counts 1.
@@ -41,12 +41,11 @@ def join_siblings(partition: Partition) -> None:
     """Join kernels over one domain that compute the same node, or read the same large value."""
     first: dict[tuple[Domain, Value | Node], int] = {}
     for cluster in partition.kernels():
-        body = partition.body(cluster)
-        domain = common_domain(body)
-        assert domain is not None
+        domain = partition.domain(cluster)
         size = math.prod(domain.shape)
         shared: list[Value | Node] = [*partition.in_order(partition.copies[cluster])]
-        shared += [v for v in partition.reads(body) if v.spec.size == size >= MIN_SHARED]
+        reads = sorted(partition.reads(cluster), key=lambda value: value.serial)
+        shared += [value for value in reads if value.spec.size == size >= MIN_SHARED]
         for thing in shared:
             partition.join(first.setdefault((domain, thing), cluster), cluster)
 
@@ -85,7 +84,7 @@ class _Kernel:
         """Let the readers of an output compute it themselves where that is cheap for all."""
         for node in self.own:
             value = node.output
-            if value in self.kept or not self.partition.leaves(value, self.inside):
+            if value in self.kept or not self.partition.leaves(value, (self.cluster,)):
                 continue
             readers = self._readers(value)
             cones = [self._cone(node, reader) for reader in readers]
@@ -94,7 +93,7 @@ class _Kernel:
                 continue
             for reader, cone in zip(readers, cones, strict=True):
                 assert cone is not None
-                self.partition.copies[reader] |= cone.nodes
+                self.partition.add_copies(reader, cone.nodes)
                 for copy in cone.nodes:
                     self.copied.setdefault(copy, set()).add(reader)
                 self.kept |= cone.leaves & {other.output for other in self.own}
@@ -113,12 +112,11 @@ class _Kernel:
         cone = _Cone()
         if not self._grow(node, node, cone):
             return None
-        have = self.partition.reads(self.partition.body(reader))
+        have = self.partition.reads(reader)
         more = sum(v.spec.nbytes for v in cone.leaves if v not in have and not _small(v, node))
         if more > node.output.spec.nbytes:
             return None
-        copies = self.partition.copies[reader] | cone.nodes
-        return cone if self.partition.valid(self.partition.nodes(reader), copies) else None
+        return cone if self.partition.can_copy(reader, cone.nodes) else None
 
     def _grow(self, node: Node, root: Node, cone: _Cone) -> bool:
         """Add `node` and what it needs to `cone`; False if that is too much work."""

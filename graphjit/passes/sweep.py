@@ -16,6 +16,10 @@ from .dce import dce
 from .fold import uniform
 
 
+#: A view moves past one op in each sweep; nobody should wait for it to get through thousands.
+MAX_SWEEPS = 100
+
+
 class Context:
     """What one sweep knows of the old graph, and of what became of it."""
 
@@ -24,12 +28,16 @@ class Context:
         self.users = users(graph)
         self.maker = producers(graph.nodes)
         self.results = set(graph.results)
+        #: What stands for the operands of nodes that have rules.
         self.known: dict[Value, Value] = {}
         self.changed = False
 
     def visit(self, node: Node, inputs: tuple[Value, ...], build: Builder) -> tuple[Value, ...]:
+        rules = self.rules.get(node.op.name)
+        if rules is None:
+            return keep(node, inputs, build)
         self.known.update(zip(node.inputs, inputs, strict=True))
-        for rule in self.rules.get(node.op.name, ()):
+        for rule in rules:
             value = rule(Site(self, node, inputs, build))
             if value is not None:
                 self.changed = True
@@ -89,8 +97,9 @@ def swapped(ndim: int) -> tuple[int, ...]:
 
 def sweep(graph: Graph, rules: Rules) -> Graph:
     """Apply `rules` (op name -> rules in order) until none applies."""
-    while True:
+    for _ in range(MAX_SWEEPS):
         context = Context(graph, rules)
         graph = dce(rebuild(graph, context.visit))
         if not context.changed:
-            return graph
+            break
+    return graph
