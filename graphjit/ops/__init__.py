@@ -22,6 +22,7 @@ from . import (  # noqa: F401
     reduce,
     shape,
     sorting,
+    special,
 )
 from .core import OPS as OPS
 from .core import Op as Op

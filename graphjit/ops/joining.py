@@ -99,11 +99,31 @@ def _eval_diagonal_scatter(
     return result
 
 
+def _decompose_diagonal_scatter(
+    F: Any, base: Any, new: Any, offset: int, dim1: int, dim2: int
+) -> Any:
+    """The elements of `new` stand along rows (or columns, below the diagonal) and are compared."""
+    ndim = len(base.shape)
+    along, across = (dim1, dim2) if offset >= 0 else (dim2, dim1)
+    rest = iter(range(ndim - 2))
+    order = [{along: ndim - 2, across: ndim - 1}.get(i, -1) for i in range(ndim)]
+    placed = F.permute(
+        F.unsqueeze(new, dim=ndim - 1), dims=tuple(next(rest) if i < 0 else i for i in order)
+    )
+    missing = base.shape[along] - placed.shape[along]
+    pads = tuple((0, missing if i == along else 0) for i in range(ndim))
+    rows = F.arange_like(base, shape=base.shape, dim=dim1)
+    columns = F.arange_like(base, shape=base.shape, dim=dim2)
+    on_diagonal = F.eq(F.sub(columns, rows), offset)
+    return F.where(on_diagonal, F.pad(placed, pads=pads, value=0), base)
+
+
 diagonal_scatter = declare(
     "diagonal_scatter",
-    "scatter",
+    "composite",
     infer=lambda base, new, offset, dim1, dim2: (base,),
     eval=_eval_diagonal_scatter,
+    decompose=_decompose_diagonal_scatter,
     saves=("shape1",),
     vjps=(
         lambda F, g, shape, **where: F.diagonal_scatter(
@@ -116,6 +136,7 @@ diagonal_scatter = declare(
         + np.diag(new - np.diagonal(base, offset), offset),
         *calls(((3, 3), (3,)), offset=0, dim1=0, dim2=1),
         *calls(((4, 4), (3,)), offset=1, dim1=0, dim2=1),
+        *calls(((4, 4), (2,)), offset=-2, dim1=0, dim2=1),
     ),
 )
 
