@@ -25,7 +25,7 @@ from ..runtime.instruction import (
 )
 from .arrange import TILE, Nest, arrange
 from .costs import cost_of, cost_of_instruction
-from .emit_numba import compile_kernel, source
+from .emit_llvm import compile_kernel, source
 from .flatten import Operand, flatten
 from .loops import Buffer, Kernel, Let, Local, Loop, Pieces, Statement, Update, statements
 from .merge import merged

@@ -1,4 +1,4 @@
-"""Kernels as Python text: what Numba compiles, and what `step.kernels()` shows.
+"""Kernels as text in the kernel language: what is compiled, and what `step.kernels()` shows.
 
 Names in the text: `p` buffers, `n` extents, `s` strides, `c` scalars, `i` indices, `v` values,
 `m` local arrays. Functions end in the dtype they work on, loads and stores in the group of their
@@ -46,7 +46,6 @@ class Printer:
         self.lines: list[str] = []
         self.depth = 1
         self.names: dict[Register, str] = {}
-        self.defined: dict[Register, int] = {}
         self.dtypes: dict[Register, DType] = {}
         groups = {buffer.group for buffer in kernel.buffers}
         self.group = {group: number for number, group in enumerate(sorted(groups))}
@@ -154,13 +153,9 @@ class Printer:
                 self._loop(statement)
 
     def _define(self, register: Register, dtype: DType, text: str) -> None:
-        # Numba's single-assignment form is cheaper to make if the text is almost in it.
-        count = self.defined.get(register, 0)
-        self.defined[register] = count + 1
-        name = f"v{register}_{count}" if count else f"v{register}"
-        self.names[register] = name
+        self.names[register] = f"v{register}"
         self.dtypes[register] = dtype
-        self._line(f"{name} = {text}")
+        self._line(f"v{register} = {text}")
 
     def _index(self, buffer: int) -> str:
         """The element offset at the current indices."""
@@ -205,8 +200,8 @@ class Printer:
         dtype = self.dtypes[let.args[-1]]
         if let.op == "cast":
             assert isinstance(let.detail, DType)
-            return _cast(args[0], dtype, let.detail)
-        if let.op in _INFIX and (dtype.category == 2 or let.op in _COMPARISONS):
+            return f"cast_{dtype.short}_{let.detail.short}({args[0]})"
+        if let.op in _INFIX and _has_operators(dtype, let.op):
             return f"{args[0]} {_INFIX[let.op]} {args[1]}"
         return f"{let.op}_{dtype.short}({', '.join(args)})"
 
@@ -290,8 +285,13 @@ class Printer:
         self._indented(block)
 
 
+def _has_operators(dtype: DType, op: str) -> bool:
+    """Whether the kernel language means by an operator what the instruction means."""
+    return dtype.category == 2 or (op in _COMPARISONS and dtype.is_signed)
+
+
 def _literal(text: str, dtype: DType) -> str:
-    """A number of a definite type; without it, Numba would take floats for float64."""
+    """A number of a definite type."""
     if dtype is dtypes.bool_:
         return text if text in ("True", "False") else str(bool(int(text)))
     return f"{dtype.short}({text})"
@@ -304,12 +304,3 @@ def _fold(combine: str, dtype: DType, x: str, y: str) -> str:
     return f"{combine}_{dtype.short}({x}, {y})"
 
 
-def _cast(x: str, source: DType, target: DType) -> str:
-    """`x` converted; out-of-range numbers wrap within the width of a machine integer."""
-    if target is dtypes.float16:
-        return f"round_half(f32({x}))"
-    if target is dtypes.bool_:
-        return f"{x} != {_literal('0', source)}"
-    if source.category == 2 and target.category == 1 and target.itemsize < 4:
-        return f"{target.short}(i32({x}))"
-    return f"{target.short}({x})"

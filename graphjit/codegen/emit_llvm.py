@@ -1,0 +1,93 @@
+"""Has kernels compiled.
+
+Reads a `loops.Kernel`. Its text, in the kernel language, and the code of the functions that it
+calls determine the machine code: they are the key of the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..runtime import cache as object_cache
+from ..runtime import language, objects
+from ..runtime.kernels import scratch
+from .kernel_text import Printer
+from .loops import Kernel
+
+_HEADER = re.compile(r"# (\d+) groups of memory(, masked tails)?\n")
+_CALL = re.compile(r"\b([a-z]\w*)\(")
+_BUILT_IN = frozenset(("kernel", "range", "min", "max"))
+
+
+@cache
+def source(kernel: Kernel) -> str:
+    """`kernel` as the text of a function `kernel(table, begin, end)`."""
+    return Printer(kernel).text()
+
+
+@cache
+def compile_kernel(kernel: Kernel) -> int:
+    """The address of `kernel` as a native function. CompileError if it cannot be built."""
+    text = source(kernel)
+    return object_cache.kernel_address(f"fused {_digest()}\n{text}", lambda: build(text))
+
+
+@cache
+def _digest() -> str:
+    """Stands for the code of the functions that texts call, and of what compiles them."""
+    here, there = Path(__file__).parent, Path(language.__file__).parent
+    return object_cache.source_digest(
+        *sorted(here.glob("vecmath/*.py")),
+        *sorted(there.glob("*.py")),
+        here / "instructions.py",
+        Path(scratch.__file__),
+    )
+
+
+def build(text: str) -> objects.ObjectCode:
+    """Object code of the function that `text` defines."""
+    from ..runtime.language.build import compile_text
+    from ..runtime.language.instructions import unsigned_divide
+    from . import instructions
+
+    header = _HEADER.match(text)
+    assert header is not None
+    known: dict[str, Any] = {
+        name: getattr(instructions, name)
+        for name in ("pointer", "integer", "stride", "number", "as_pointer")
+    }
+    known.update(quotient=unsigned_divide, claim=scratch.claim, release=scratch.release)
+    known.update(inf=float("inf"), nan=float("nan"))
+    for name in set(_CALL.findall(text)) - known.keys() - _BUILT_IN:
+        known[name] = instructions.by_name(name, int(header[1]))
+    with _masked_tails() if header[2] else contextlib.nullcontext():
+        return compile_text(text, known)
+
+
+#: The releases of LLVM known to have the option; LLVM ends the process when it meets a new one.
+_LLVM_WITH_OPTION = range(14, 23)
+_OPTION = "-prefer-predicate-over-epilogue="
+
+
+@contextlib.contextmanager
+def _masked_tails() -> Iterator[None]:
+    """Have LLVM use masks for what is left over at the end of loops, if this CPU is good at it.
+
+    The option is the process's; the lock of the kernel cache is held meanwhile.
+    """
+    import llvmlite.binding as llvm
+
+    wanted = llvm.get_host_cpu_features().get("avx512f")
+    if not wanted or llvm.llvm_version_info[0] not in _LLVM_WITH_OPTION:
+        yield
+        return
+    llvm.set_option("graphjit", _OPTION + "predicate-else-scalar-epilogue")
+    try:
+        yield
+    finally:
+        llvm.set_option("graphjit", _OPTION + "scalar-epilogue")
