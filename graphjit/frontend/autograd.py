@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import locate
 from .mode import MODE, grad_mode
-from .tape import Node, run_backward
+from .tape import FREED, Node, run_backward
 from .tensor import Tensor
 
 
@@ -187,8 +187,8 @@ class FunctionNode(Node):
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         context = self.context
-        if self.saved is None:
-            self._unpack(wrap)
+        if self.saved is None and context.saved:
+            raise locate(RuntimeError(FREED))
         tensors = [self._incoming(g, spec) for g, spec in zip(grads, self.outputs, strict=True)]
         results = self.function.backward(context, *tensors)
         results = list(results) if isinstance(results, (tuple, list)) else [results]

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import locate
 from ..ops.core import ARRAYS, Namespace, Op
+from .hooks import RemovableHandle
 from .mode import MODE
 from .quiet import QUIET, restore, silence
 from .saving import kinds
@@ -80,6 +82,13 @@ class Node(_Unobserved):
         """The class name, as printed in `grad_fn=<...>`."""
         return type(self).__name__
 
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(grad_inputs, grad_outputs)` in backward; it may return other grad_inputs."""
+        if self.hooks is None:
+            self.hooks = []
+        self.hooks.append(hook)
+        return RemovableHandle(self.hooks, hook)
+
     def gradients(self, F: Namespace, grads: list[Any], wrap: bool) -> list[Any]:
         """The gradients of the inputs from those of the outputs (None entries are zero)."""
         op = self.op
@@ -104,7 +113,9 @@ class Node(_Unobserved):
         """What the vjps get: arrays, or tensors where `wrap`."""
         saved = self.saved
         if saved is None:
-            raise RuntimeError(FREED)
+            if self.arrays is None:
+                raise locate(RuntimeError(FREED))
+            return self.arrays
         for array, counter, expected in self.versions:
             if counter[0] != expected:
                 _raise_modified(self, array, counter[0], expected)
@@ -120,9 +131,11 @@ class Node(_Unobserved):
         return entry
 
     def release(self) -> None:
-        """Drop what was saved."""
-        self.saved = self.arrays = None
-        self.versions = ()
+        """Drop what was saved. A node that kept no tensor can go on to be used."""
+        self.saved = None
+        if self.versions:
+            self.arrays = None
+            self.versions = ()
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -139,12 +152,12 @@ FREED = (
 def _raise_modified(node: Node, array: Any, version: int, expected: int) -> None:
     from .printing import type_name
 
-    raise RuntimeError(
+    raise locate(RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: [{type_name(array.dtype)} {list(array.shape)}], saved for {node.name()}, "
         f"is at version {version}; expected version {expected} instead. Hint: clone() the tensor "
         "before the in-place operation, or use the out-of-place one."
-    )
+    ))
 
 
 class AccumulateGrad:
@@ -295,8 +308,7 @@ class _Walk:
         """`_visit` for arrays, where nothing watches and the node has one output."""
         arrays, edges, attrs, shapes = node._unpack(False), node.edges, node.attrs, node.shapes
         if not self.retain:
-            node.saved = node.arrays = None
-            node.versions = ()
+            node.release()
         place = 0
         for edge, vjp in zip(edges, node.vjps):  # type: ignore[arg-type]
             if edge is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from .. import dtypes
 from ..device import CPU, Device
 from ..dtypes import DType
 from ..errors import locate
-from ..ops.core import Op
+from ..ops.core import Op, scalar_type, type_name
 from .dispatch import apply, assign
 from .methods import Methods
 from .mode import MODE, grad_mode
@@ -244,6 +245,13 @@ class Tensor(Methods):
         recorder = MODE.recorder
         if recorder is not None:
             return recorder.read_grad(self)
+        if self._grad_fn is not None and not self._retains_grad:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
+                ".grad attribute won't be populated during autograd.backward(). If you indeed want "
+                "the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the "
+                "non-leaf Tensor.", stacklevel=2,
+            )
         return self._grad
 
     @grad.setter
@@ -261,13 +269,20 @@ class Tensor(Methods):
     def _check_grad(self, value: Any) -> None:
         if not isinstance(value, Tensor):
             raise locate(TypeError(
-                "assigned grad expected to be a Tensor or None but got grad of type: "
+                "assigned grad expected to be a Tensor or None but got grad of type "
                 f"{type(value).__name__}"
             ))
         if value._array.shape != self._array.shape:
             raise locate(RuntimeError(
-                "assigned grad has data of a different size: expected "
-                f"{list(self._array.shape)}, got {list(value._array.shape)}"
+                f"attempting to assign a gradient of size '{list(value._array.shape)}' to a tensor "
+                f"of size '{list(self._array.shape)}'. Please ensure that the gradient and the "
+                "tensor are the same size"
+            ))
+        if value._array.dtype != self._array.dtype:
+            raise locate(RuntimeError(
+                f"attempting to assign a gradient with dtype '{scalar_type(value.dtype)}' to a "
+                f"tensor with grad_dtype '{type_name(self.dtype)}'. The gradient must match the "
+                "tensor's grad_dtype (defaults to the tensor's dtype)."
             ))
 
     def _accumulate_array(self, grad: Any, shared: bool) -> None:
