@@ -18,7 +18,7 @@ from .. import config
 from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Node, Spec, Value
 from ..ops.core import OPS
-from ..passes.memory import Interval, allocate, inherited
+from ..passes.memory import Interval, allocate, describe, inherited
 from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
 from ..runtime.program import Program
@@ -43,12 +43,18 @@ class Assembled:
     """A compiled graph: what `trace` runs, and what `explain` tells of it."""
 
     def __init__(
-        self, graph: Graph, program: Program, sources: dict[str, str], fallbacks: list[Fallback]
+        self,
+        graph: Graph,
+        program: Program,
+        sources: dict[str, str],
+        fallbacks: list[Fallback],
+        memory: str,
     ) -> None:
         self.graph = graph
         self.program = program
         self.sources = sources
         self.fallbacks = fallbacks
+        self.memory = memory
         self.bound: dict[int, np.ndarray] = {}
 
     def bind(self, slot: int, array: np.ndarray) -> None:
@@ -118,10 +124,10 @@ class _Assembler:
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
         self._settle_updates()
-        arena = self._lay_out()
+        arena, memory = self._lay_out()
         slots = len(self.graph.inputs) + len(self.graph.outputs)
         program = Program(self.instructions, slots, 0, arena)
-        return Assembled(self.graph, program, self.sources, self.fallbacks)
+        return Assembled(self.graph, program, self.sources, self.fallbacks, memory)
 
     # --- values -------------------------------------------------------------------------------
 
@@ -275,8 +281,8 @@ class _Assembler:
 
     # --- memory -------------------------------------------------------------------------------
 
-    def _lay_out(self) -> int:
-        """Give every buffer its place in the arena; returns the arena's size in bytes."""
+    def _lay_out(self) -> tuple[int, str]:
+        """Give every buffer its place in the arena; returns its size in bytes, and a summary."""
         spans: dict[int, tuple[int, int]] = {}
         for position, instruction in enumerate(self.instructions):
             for arena in _arenas(instruction):
@@ -284,12 +290,11 @@ class _Assembler:
                 first, _ = spans.get(buffer, (position, position))
                 spans[buffer] = (first, position)
         used = sorted(spans)
-        offsets, size = allocate(
-            [Interval(*spans[buffer], self.buffers[buffer]) for buffer in used]
-        )
+        intervals = [Interval(*spans[buffer], self.buffers[buffer]) for buffer in used]
+        offsets, size = allocate(intervals)
         place = dict(zip(used, offsets, strict=True))
         self.instructions = [_moved(i, place) for i in self.instructions]
-        return size
+        return size, describe(intervals, size)
 
 
 def _twin(array: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class Report:
     def text(self) -> str:
         """The whole story, most important first."""
         traced = self.traced
-        name = traced.function.__qualname__
+        name = traced.name
         lines = [f"{name}: {len(self.compiled)} compiled variant(s)"]
         if traced.eager_reason is not None:
             lines.append(f"  runs eagerly: {traced.eager_reason}")
@@ -114,6 +114,8 @@ def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
     sources: dict[str, str] = getattr(executable, "sources", {})
     if level >= 1:
         _say(f"{name}: {describe(attempt)}")
+    if level >= 2 and hasattr(executable, "memory"):
+        _say(f"{name}: {executable.memory}")
     if level >= 2 and hasattr(executable, "profile"):
         for row in executable.profile(arrays):
             _say(f"{name}: {row}")

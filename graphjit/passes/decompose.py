@@ -20,6 +20,9 @@ def decompose(graph: Graph) -> Graph:
         assert isinstance(node.op, Op)
         if node.op.decompose is None:
             return keep(node, inputs, build)
+        if not any(value.spec.size for value in node.outputs):  # nothing to compute, or reduce over
+            F = namespace(build, node.loc)
+            return tuple(F.full(shape=v.shape, value=0, dtype=v.dtype) for v in node.outputs)
         result = node.op.decompose(namespace(build, node.loc), *inputs, **node.kwargs)
         outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         expected = tuple(value.spec for value in node.outputs)

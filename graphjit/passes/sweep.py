@@ -15,7 +15,6 @@ from ..ops import OPS
 from .dce import dce
 from .fold import uniform
 
-
 #: A view moves past one op in each sweep; nobody should wait for it to get through thousands.
 MAX_SWEEPS = 100
 
