@@ -7,6 +7,7 @@ from . import (  # noqa: F401
     contract,
     convolution,
     creation,
+    decompositions,
     elementary,
     fused,
     indexing,
