@@ -44,6 +44,9 @@ def interpret(graph: Graph, arrays: Sequence[Any], xp: Any = np) -> tuple[Arrays
 
 def evaluate(node: Node, operands: Sequence[Any], xp: Any = np) -> Arrays:
     """The outputs of one node; an error of the op names the node and the user's line."""
+    if getattr(node.op, "kind", "") == "view":
+        # values have no strides, but some views refuse arrays whose strides do not suit them
+        operands = [xp.asarray(x, order="C") for x in operands]
     try:
         result = node.op.eval(xp, *operands, **node.kwargs)
     except Exception as error:

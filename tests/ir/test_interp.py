@@ -70,3 +70,13 @@ def test_values_end_with_their_last_reader():
     graph = parse("def f(x: f32[4]): a = exp(x); b = add(a, x); c = mul(b, b); return c, a", OPS)
     x, b = graph.inputs[0], graph.nodes[1].output
     assert list(last_uses(graph).values()) == [(b,), (x,), ()]
+
+
+def test_values_have_no_strides():
+    """PyTorch's view refuses a transposed tensor; in a graph the value counts, not its memory."""
+    graph = parse(
+        "def f(x: f32[2, 3]): a = permute(x, dims=(1, 0)); return view(a, shape=(6,))", OPS
+    )
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    (result,), _ = interpret(graph, [x])
+    np.testing.assert_array_equal(result, x.T.ravel())
