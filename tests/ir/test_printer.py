@@ -72,7 +72,7 @@ def test_text_runs_as_the_interpreter_does(text):
     rng = np.random.default_rng(0)
     inputs = [np.asarray(rng.normal(size=v.shape)).astype(v.dtype.numpy) for v in graph.inputs]
     scope = {"F": ARRAYS, **{short: dtypes.by_name(short) for short in dtype_names(graph)}}
-    exec("from __future__ import annotations\n" + to_text(graph, "f"), scope)  # noqa: S102
+    exec("from __future__ import annotations\n" + to_text(graph, "f"), scope)
     result = scope["f"](*inputs)
     outputs, updates = interpret(graph, inputs)
     if graph.updates:
