@@ -55,6 +55,29 @@ from .frontend.creation import (
     zeros,
     zeros_like,
 )
+from .frontend.functions_join import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    cartesian_prod,
+    cat,
+    chunk,
+    column_stack,
+    concat,
+    concatenate,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    row_stack,
+    split,
+    split_with_sizes,
+    stack,
+    tensor_split,
+    vsplit,
+    vstack,
+)
 from .frontend.functions_linear import (
     addbmm,
     addmm,
@@ -138,9 +161,9 @@ from .frontend.functions_pointwise import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logical_and,
     logical_not,
@@ -254,32 +277,18 @@ from .frontend.functions_search import (
 from .frontend.functions_shape import (
     adjoint,
     as_strided,
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    block_diag,
     broadcast_shapes,
     broadcast_tensors,
     broadcast_to,
-    cartesian_prod,
-    cat,
-    chunk,
     clone,
-    column_stack,
-    concat,
-    concatenate,
     diag,
     diag_embed,
     diagflat,
     diagonal,
-    dsplit,
-    dstack,
     flatten,
     flip,
     fliplr,
     flipud,
-    hsplit,
-    hstack,
     meshgrid,
     moveaxis,
     movedim,
@@ -290,16 +299,11 @@ from .frontend.functions_shape import (
     reshape,
     roll,
     rot90,
-    row_stack,
     select,
-    split,
-    split_with_sizes,
     squeeze,
-    stack,
     swapaxes,
     swapdims,
     t,
-    tensor_split,
     tile,
     transpose,
     tril,
@@ -307,8 +311,6 @@ from .frontend.functions_shape import (
     unbind,
     unflatten,
     unsqueeze,
-    vsplit,
-    vstack,
 )
 from .frontend.info import (
     can_cast,
@@ -339,6 +341,8 @@ from .frontend.legacy import (
     LongTensor,
     ShortTensor,
 )
+from .frontend.methods_python import Layout as layout
+from .frontend.methods_python import strided
 from .frontend.printing import (
     get_printoptions,
     set_printoptions,
@@ -362,8 +366,6 @@ from .frontend.random import (
     seed,
     set_rng_state,
 )
-from .frontend.methods_python import Layout as layout
-from .frontend.methods_python import strided
 from .frontend.size import Size
 from .frontend.trace import trace
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .. import config, dtypes
@@ -99,18 +100,15 @@ def as_dims(x: Tensor, dim: int | Sequence[int] | None) -> tuple[int, ...]:
         if isinstance(dim, (tuple, list)):
             dims = tuple(sorted(normalize_dim(operator.index(d), ndim) for d in dim))
             return _check_distinct(dims) if dims else tuple(range(ndim))
-        return (normalize_dim(operator.index(dim), ndim),) if ndim else _check_scalar_dim(dim)
+        single: Any = dim
+        place = normalize_dim(operator.index(single), ndim)
+        return (place,) if ndim else ()
     except IndexError as error:
         raise locate(error) from None
 
 
-def _check_scalar_dim(dim: int) -> tuple[int, ...]:
-    normalize_dim(dim, 0)
-    return ()
-
-
 def _check_distinct(dims: tuple[int, ...]) -> tuple[int, ...]:
-    for before, after in zip(dims, dims[1:]):
+    for before, after in pairwise(dims):
         if before == after:
             raise locate(RuntimeError(f"dim {after} appears multiple times in the list of dims"))
     return dims

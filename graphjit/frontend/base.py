@@ -30,10 +30,16 @@ class TensorBase:
     _view: View | None
 
     if TYPE_CHECKING:
-        dtype: DType
-        shape: Size
-        device: Device
-        grad_fn: Node | None
+
+        @property
+        def dtype(self) -> DType: ...
+        @property
+        def shape(self) -> Size: ...
+        @property
+        def device(self) -> Device: ...
+        @property
+        def grad_fn(self) -> Node | None: ...
+
         _of: Callable[[np.ndarray], Tensor]
         detach: Callable[[], Tensor]
         requires_grad_: Callable[..., Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -175,7 +176,7 @@ def as_number(value: Any, dtype: DType) -> Any:
         raise locate(ValueError("Overflow when unpacking long long"))
     if dtype.category != 1:
         return bool(value) if dtype.category == 0 else value
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise locate(problem)
     limits, number = np.iinfo(dtype.numpy), int(value)
     low = -limits.max if dtype is dtypes.uint8 else limits.min

@@ -207,7 +207,6 @@ def assign(target: Tensor, value: Any) -> Tensor:
 
     RuntimeError where PyTorch raises: a leaf that requires grad, or a value that does not fit.
     """
-    tensor = _tensor_type()
     if MODE.grad and target._tracked() and target._is_leaf():
         raise locate(RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation."
@@ -242,9 +241,10 @@ def fit(target: Tensor, value: Any) -> Tensor:
                 f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}"
             ))
         value = apply(OPS["expand"], (value,), {"shape": shape})
+    fitted: Tensor = value
     if value._array.dtype != target._array.dtype:
-        value = apply(_CAST, (value,), {"dtype": _from_numpy[target._array.dtype]})
-    return value
+        fitted = apply(_CAST, (value,), {"dtype": _from_numpy[target._array.dtype]})
+    return fitted
 
 
 def _check_overlap(array: np.ndarray) -> None:

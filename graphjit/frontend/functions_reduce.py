@@ -6,7 +6,6 @@ as in NumPy.
 
 from __future__ import annotations
 
-import builtins
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -263,9 +262,8 @@ def _position(name: str, input: Tensor, dim: int | None, keepdim: bool, out: Any
         if keepdim:
             result = F.reshape(result, shape=(1,) * input._array.ndim)
     else:
-        dims = (one_dim(input, dim),)
-        if input._array.ndim == 0:
-            dims = ()
+        place = one_dim(input, dim)
+        dims = (place,) if input._array.ndim else ()
         result = getattr(F, name if keepdim else f"{name}_squeeze")(input, dims=dims)
     return result if out is None else write_out(out, result, name)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes
 from ..errors import locate
 from ..ops.core import scalar_type, type_name
 from .arguments import as_dtype, check_tensor, one_dim
@@ -67,7 +66,7 @@ _REDUCTIONS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Any:
-    """`input` with elements of `src` joined at positions along `dim`: sum, mean, prod, amax, amin."""
+    """`input` with elements of `src` joined in at positions: sum, mean, prod, amax or amin."""
     place = one_dim(input, dim)
     start = input
     if not include_self:
@@ -97,7 +96,7 @@ def _scatter_ufunc(start: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
         raise locate(NotImplementedError(f"scatter_reduce({reduce!r}) has no gradient here"))
     observe("scatter_reduce()")
     result = start._array.copy()
-    places = list(np.indices(index._array.shape, sparse=True))
+    places: list[Any] = list(np.indices(index._array.shape, sparse=True))
     places[dim] = index._array
     corner = tuple(slice(0, n) for n in index._array.shape)
     _REDUCTIONS[reduce].at(result, tuple(places), src._array[corner])
@@ -409,7 +408,7 @@ def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
 ) -> Any:
     """Differences of neighbours along `dim`, `n` times over."""
-    from .functions_shape import cat
+    from .functions_join import cat
 
     place = one_dim(input, dim)
     parts = [x for x in (prepend, input, append) if x is not None]
@@ -512,8 +511,8 @@ def isin(elements: Any, test_elements: Any, *, invert: bool = False) -> Any:
     """Where an element is among others."""
     observe("isin()")
     source = elements if is_tensor(elements) else test_elements
-    arrays = [x._array if is_tensor(x) else np.asarray(x) for x in (elements, test_elements)]
-    return source._of(np.asarray(np.isin(*arrays, invert=invert)))
+    first, second = (x._array if is_tensor(x) else np.asarray(x) for x in (elements, test_elements))
+    return source._of(np.asarray(np.isin(first, second, invert=invert)))
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from .state import VERSIONS
 
@@ -21,7 +21,7 @@ class RemovableHandle:
             self.hooks.remove(self.hook)
         VERSIONS.structure += 1
 
-    def __enter__(self) -> RemovableHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

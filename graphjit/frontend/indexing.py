@@ -202,7 +202,7 @@ def _with_tensor(
 def _with_mask(
     view: Tensor, mask: Tensor, dim: int, original: int, indices: dict[int, Tensor]
 ) -> tuple[Tensor, int, int]:
-    """A mask becomes the positions where it is true, one index tensor for each of its dimensions."""
+    """A mask becomes the positions where it is true, one index tensor for each dimension."""
     observe("indexing with a mask")
     shape = mask._array.shape
     if not shape:

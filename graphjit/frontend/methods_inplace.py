@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from .mode import MODE
 from .out import in_place, overwrite
 from .quiet import QUIET, restore, silence
 from .tape import TENSORS as F
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 
 def _methods(family: Any, names: str) -> list[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import functions_linear as linear
 from . import functions_pointwise as pointwise
-from .base import TensorBase
+from .base import TensorBase, is_tensor
 from .out import write_back
 from .tape import TENSORS as F
 
@@ -114,24 +114,24 @@ class OperatorMethods:
     def __hash__(self) -> int:
         return id(self)
 
-    def __matmul__(self, other: Any) -> Any:
-        return linear.matmul(self, other) if isinstance(other, TensorBase) else NotImplemented
+    def __matmul__(self: Any, other: Any) -> Any:
+        return linear.matmul(self, other) if is_tensor(other) else NotImplemented
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self: Any, other: Any) -> Any:
         left = operand(other)
-        return linear.matmul(left, self) if isinstance(left, TensorBase) else NotImplemented
+        return linear.matmul(left, self) if is_tensor(left) else NotImplemented
 
-    def __imatmul__(self, other: Any) -> Any:
+    def __imatmul__(self: Any, other: Any) -> Any:
         return write_back(self, linear.matmul(self, other))
 
-    def __neg__(self) -> Any:
+    def __neg__(self: Any) -> Any:
         return F.neg(self)
 
-    def __pos__(self) -> Any:
+    def __pos__(self: Any) -> Any:
         return pointwise.positive(self)
 
-    def __abs__(self) -> Any:
+    def __abs__(self: Any) -> Any:
         return F.abs(self)
 
-    def __invert__(self) -> Any:
+    def __invert__(self: Any) -> Any:
         return F.bitwise_not(self)

@@ -207,7 +207,7 @@ def _deep_array(array: np.ndarray, memo: dict[int, Any]) -> np.ndarray:
         fresh = memo[id(owner)] = owner.copy(order="K")
         memo.setdefault(id(memo), []).append(owner)
     if owner is array:
-        return fresh  # type: ignore[no-any-return]
+        return fresh
     if not fresh.flags.c_contiguous or not owner.flags.c_contiguous:
         return array.copy()
     return view_of(fresh, array.dtype, *placed(owner, array))

@@ -39,7 +39,8 @@ class RandomMethods:
         _check_floating(self, "check_uniform_bounds")
         if low > high:
             raise locate(RuntimeError(
-                f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
+                f"uniform_ expects to return a [from, to) range, but found from={low:g} > "
+                f"to={high:g}"
             ))
         draw = _uniform(self, generator)
         if low != 0 or high != 1:
@@ -58,7 +59,9 @@ class RandomMethods:
             draw = F.mul(draw, std)
         return assign(self, draw if mean == 0 else F.add(draw, mean))
 
-    def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
+    def log_normal_(
+        self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
+    ) -> Any:
         """Numbers whose logarithms are normal."""
         from .random import normal_numbers
 
@@ -75,7 +78,9 @@ class RandomMethods:
         logs = F.log1p(F.neg(_uniform(self, generator)))
         return assign(self, F.mul(logs, -1.0 / lambd))
 
-    def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
+    def cauchy_(
+        self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
+    ) -> Any:
         """Cauchy numbers."""
         angle = F.mul(F.sub(_uniform(self, generator), 0.5), math.pi)
         return assign(self, F.add(F.mul(F.tan(angle), sigma), median))

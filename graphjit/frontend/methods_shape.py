@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from ..errors import locate
+from . import functions_join as join
 from . import functions_shape as shapes
 from .arguments import one_dim
 from .indexing import get_item, set_item
@@ -31,9 +32,9 @@ class ViewMethods:
     )
     as_strided = shapes.as_strided
     split, split_with_sizes, chunk, tensor_split = (
-        shapes.split, shapes.split_with_sizes, shapes.chunk, shapes.tensor_split
+        join.split, join.split_with_sizes, join.chunk, join.tensor_split
     )
-    hsplit, vsplit, dsplit, unbind = shapes.hsplit, shapes.vsplit, shapes.dsplit, shapes.unbind
+    hsplit, vsplit, dsplit, unbind = join.hsplit, join.vsplit, join.dsplit, shapes.unbind
     repeat, tile, flip, fliplr, flipud = (
         shapes.repeat, shapes.tile, shapes.flip, shapes.fliplr, shapes.flipud
     )
@@ -156,11 +157,9 @@ class SizeMethods:
 
     def is_set_to(self: Any, tensor: Any) -> bool:
         """Whether both are the same view of the same memory."""
-        return (
-            self.data_ptr() == tensor.data_ptr()
-            and self._array.shape == tensor._array.shape
-            and self._array.strides == tensor._array.strides
-        )
+        mine, theirs = self._array, tensor._array
+        same = mine.shape == theirs.shape and mine.strides == theirs.strides
+        return bool(same and self.data_ptr() == tensor.data_ptr())
 
     def is_same_size(self: Any, other: Any) -> bool:
         """Whether both have the same shape."""

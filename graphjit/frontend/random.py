@@ -393,7 +393,8 @@ def multinomial(
     rows = input._array.shape[:-1]
     if replacement:
         total = F.cumsum(input, dim=len(rows))
-        share = F.div(total, F.slice_(total, dim=len(rows), start=columns - 1, stop=columns, step=1))
+        last = F.slice_(total, dim=len(rows), start=columns - 1, stop=columns, step=1)
+        share = F.div(total, last)
         draw = uniform((*rows, num_samples, 1), input.dtype, generator)
         below = F.le(F.unsqueeze(share, dim=len(rows)), draw)
         result = F.sum_squeeze(below, dims=(len(rows) + 1,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from .. import config
@@ -28,7 +29,7 @@ def result_type(name: str, *fields: str) -> type[Result]:
     """The class of results called `name`, made once."""
     key = (name, fields)
     if key not in _TYPES:
-        places = {field: property(lambda self, i=i: self[i]) for i, field in enumerate(fields)}
+        places = {field: property(itemgetter(i)) for i, field in enumerate(fields)}
         _TYPES[key] = type(name, (Result,), {"__slots__": (), "fields": fields, **places})
     return _TYPES[key]
 

@@ -192,8 +192,8 @@ def node_type(op: Op) -> type[Node]:
     """The class of nodes of `op`, called `<grad_name>Backward0`."""
     cls = _NODE_TYPES.get(op.name)
     if cls is None:
-        simple = op.n_outputs == 1 and op.joint_vjp is None
-        fields = {"__slots__": (), "op": op, "kinds": kinds(op), "vjps": op.vjps if simple else None}
+        vjps = op.vjps if op.n_outputs == 1 and op.joint_vjp is None else None
+        fields = {"__slots__": (), "op": op, "kinds": kinds(op), "vjps": vjps}
         cls = _NODE_TYPES[op.name] = type(f"{op.grad_name}Backward0", (Node,), fields)
     return cls
 
@@ -309,10 +309,10 @@ class _Walk:
         arrays, edges, attrs, shapes = node._unpack(False), node.edges, node.attrs, node.shapes
         if not self.retain:
             node.release()
-        place = 0
-        for edge, vjp in zip(edges, node.vjps):  # type: ignore[arg-type]
-            if edge is not None:
-                grad = vjp(ARRAYS, g, *arrays, **attrs)  # type: ignore[misc]
+        assert node.vjps is not None
+        for place, (edge, vjp) in enumerate(zip(edges, node.vjps)):
+            if edge is not None and vjp is not None:
+                grad = vjp(ARRAYS, g, *arrays, **attrs)
                 if shapes is not None and grad is not None and grad.shape != shapes[place]:
                     grad = ARRAYS.sum_to(grad, shape=shapes[place])
                 if grad is None:
@@ -324,7 +324,6 @@ class _Walk:
                 else:
                     # This frame's `grad` and getrefcount's own argument make two.
                     edge._accumulate_array(grad, getrefcount(grad) > 2)
-            place += 1
 
     def _visit(self, node: Node, waiting: list[Any]) -> None:
         if self.recorder is not None and node.sequence < self.recorder.first_node:

@@ -57,7 +57,7 @@ class Tensor(Methods):
     _reshaped: bool = False
     __array_priority__ = 1000
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:  # noqa: PYI034  (also for subclasses)
         from .legacy import legacy_tensor
 
         return legacy_tensor(cls, dtypes.default_float(), *args, **kwargs)
@@ -182,10 +182,14 @@ class Tensor(Methods):
         owner = parent._array.base
         owner = owner if isinstance(owner, np.ndarray) else parent._array
         base = self._array.base
-        if base is not owner and base is not parent._array and self._array is not parent._array:
+        if (
+            base is not owner
+            and base is not parent._array
+            and self._array is not parent._array
             # Arrays made by `as_strided` hold on to the memory through an object of another kind.
-            if not np.may_share_memory(self._array, parent._array):
-                return
+            and not np.may_share_memory(self._array, parent._array)
+        ):
+            return
         view = parent._view
         self._version = parent._version
         if view is None:

@@ -29,7 +29,7 @@ def outcome(module: Any, text: str, setup: str = "") -> Any:
         warnings.simplefilter("ignore")
         try:
             return plain(eval(text, space))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             return type(error).__name__, str(error).split("\n")[0]
 
 
@@ -56,9 +56,7 @@ def compare(ours: Any, theirs: Any, text: str, rtol: float, atol: float) -> None
         assert len(ours) == len(theirs), f"{text}\nours:   {ours}\ntheirs: {theirs}"
         for a, b in zip(ours, theirs, strict=True):
             compare(a, b, f"{text}\nours:   {ours}\ntheirs: {theirs}", rtol, atol)
-    elif isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray):
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol, err_msg=text)
-    elif isinstance(ours, float) and isinstance(theirs, float):
+    elif type(ours) is type(theirs) and isinstance(ours, (np.ndarray, float)):
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol, err_msg=text)
     else:
         assert ours == theirs, text

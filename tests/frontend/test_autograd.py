@@ -126,10 +126,12 @@ def test_grad_of_intermediate_and_unused():
     lambda t, x: (x @ x.t()).sum() * x.mean(), lambda t, x: x.softmax(1).pow(2).sum(),
     lambda t, x: x.logsumexp(1).pow(2).sum(), lambda t, x: (x[:, 0] * x[:, 1]).pow(3).sum(),
     lambda t, x: t.cat([x, x * x]).pow(2).sum(), lambda t, x: x.norm(),
-    lambda t, x: x.var(0).sum() * x.std(), lambda t, x: x.prod(1).sum(), lambda t, x: x.cumsum(0).pow(3).sum(),
-    lambda t, x: x.cumprod(1).sum(), lambda t, x: x.max(1)[0].pow(3).sum(), lambda t, x: x.clamp(0.5, 2).pow(3).sum(),
-    lambda t, x: t.where(x > 1, x**3, x**2).sum(), lambda t, x: x.gather(1, t.tensor([[0], [1]])).pow(4).sum(),
-    lambda t, x: x.expand(3, 2, 2).pow(3).sum(), lambda t, x: x.log().sum() + x.sqrt().sum(),
+    lambda t, x: x.var(0).sum() * x.std(), lambda t, x: x.prod(1).sum(),
+    lambda t, x: x.cumsum(0).pow(3).sum(), lambda t, x: x.cumprod(1).sum(),
+    lambda t, x: x.max(1)[0].pow(3).sum(), lambda t, x: x.clamp(0.5, 2).pow(3).sum(),
+    lambda t, x: t.where(x > 1, x**3, x**2).sum(), lambda t, x: x.expand(3, 2, 2).pow(3).sum(),
+    lambda t, x: x.gather(1, t.tensor([[0], [1]])).pow(4).sum(),
+    lambda t, x: x.log().sum() + x.sqrt().sum(),
 ])  # fmt: skip
 def test_higher_orders(function, order):
     def program(t):
@@ -455,6 +457,7 @@ def test_gradcheck():
 def test_variable():
     def program(t):
         v = t.autograd.Variable(t.ones(2), requires_grad=True)
-        return [v.requires_grad, isinstance(v, t.autograd.Variable), isinstance(t.ones(1), t.autograd.Variable)]
+        kind = t.autograd.Variable
+        return [v.requires_grad, isinstance(v, kind), isinstance(t.ones(1), kind)]
 
     assert_equal(program)

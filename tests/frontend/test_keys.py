@@ -160,7 +160,8 @@ def test_gradient_of_assignment(case):
             (y * y).sum().backward()
             # Where all is overwritten, PyTorch gives zeros and we give None.
             grads = [module.zeros(1) if v.grad is None else v.grad for v in (x, value)]
-            return module.cat([g.reshape(-1) for g in grads if g.count_nonzero()] + [x.new_zeros(1)])
+            known = [g.reshape(-1) for g in grads if g.count_nonzero()]
+            return module.cat([*known, x.new_zeros(1)])
 
         return action
 

@@ -18,14 +18,17 @@ VIEWS = [
     "{v}.expand(2, -1, -1)", "{v}.contiguous()", "{v}.clone()", "{v}.unflatten(0, (1, -1))",
 ]  # fmt: skip
 WRITES = [
-    "{v}.add_({o})", "{v}.mul_({o})", "{v}.sub_(0.5)", "{v}.mul_(2)", "{v}.copy_({o})", "{v}.zero_()",
-    "{v}.fill_(0.25)", "{v}.sigmoid_()", "{v}.relu_()", "{v}.clamp_(-1, 1)", "{v}.neg_()",
-    "{v}.div_(3)", "{v}.masked_fill_({v} > 0, 0.5)", "{v}.tanh_()", "{v}.add_({v})", "{v}.mul_({v})",
+    "{v}.add_({o})", "{v}.mul_({o})", "{v}.sub_(0.5)", "{v}.mul_(2)", "{v}.copy_({o})",
+    "{v}.zero_()", "{v}.fill_(0.25)", "{v}.sigmoid_()", "{v}.relu_()", "{v}.clamp_(-1, 1)",
+    "{v}.neg_()", "{v}.div_(3)", "{v}.masked_fill_({v} > 0, 0.5)", "{v}.tanh_()",
+    "{v}.add_({v})", "{v}.mul_({v})",
     "{v}.pow_(2)", "{v}.exp_()", "{v}[0] = 0.3", "{v}[..., 0] = {o}", "{v} += {o}", "{v} *= 0.5",
     "{v}[{v} > 0.2] = 0.1", "{v}.addcmul_({v}, {o})",
     "{v}.lerp_({o}, 0.5)", "{v}.index_fill_(0, i, 0.7)", "{v}.index_add_(0, i, {o}[:1])",
 ]  # fmt: skip
-VALUES = ["{v} * {o}", "{v} + 1", "{v}.exp()", "{v}.sum(0)", "{v} @ {v}.t()", "{v}.sigmoid()", "{o}"]
+VALUES = [
+    "{v} * {o}", "{v} + 1", "{v}.exp()", "{v}.sum(0)", "{v} @ {v}.t()", "{v}.sigmoid()", "{o}",
+]  # fmt: skip
 
 
 def program(seed):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import dtypes
 from ...frontend.creation import as_tensor, tensor
-from ...frontend.functions_shape import stack
+from ...frontend.functions_join import stack
 from ...frontend.tensor import Tensor
 
 

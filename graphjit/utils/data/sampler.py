@@ -129,7 +129,7 @@ class BatchSampler(Sampler):
                 f"batch_size should be a positive integer value, but got batch_size={batch_size}"
             )
         if not isinstance(drop_last, bool):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004  (PyTorch's class)
                 f"drop_last should be a boolean value, but got drop_last={drop_last}"
             )
         self.sampler: Any = sampler
