@@ -12,6 +12,7 @@ from ..errors import locate
 from .arguments import as_dtype, check_device, check_tensor
 from .convert import dtype_by_type_name, truth
 from .dispatch import result_type as _result_type
+from .state import VERSIONS
 
 
 class finfo:
@@ -73,6 +74,7 @@ def set_default_dtype(d: Any) -> None:
         dtypes.set_default_float(as_dtype(d, "set_default_dtype"))
     except TypeError as error:
         raise locate(error) from None
+    VERSIONS.structure += 1
 
 
 def set_default_tensor_type(t: Any) -> None:

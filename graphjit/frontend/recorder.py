@@ -287,6 +287,12 @@ class Recorder:
 
     def draw(self, generator: Any, n: int) -> tuple[Tensor, Tensor]:
         """Seed and offset of a draw that moves the generator on by `n`, as 0-d int64 tensors."""
+        if self.refusal is not None:
+            from .tensor import Tensor
+
+            now = (np.asarray(generator.seed_value), np.asarray(generator.offset))
+            generator.offset += n
+            return Tensor._of(now[0]), Tensor._of(now[1])
         _, drawn = self.draws.get(id(generator), (generator, 0))
         self.draws[id(generator)] = (generator, drawn + n)
         base = generator.offset - drawn

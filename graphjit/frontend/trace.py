@@ -16,11 +16,12 @@ from .. import config
 from ..errors import TraceRefused
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, Reads, is_opaque, snapshot, watching
+from .guards import SCALARS, is_opaque, snapshot
 from .interpreted import Interpreted
 from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
+from .reads import Reads, watching
 from .recorder import Recorder, Recording
 from .report import Attempt, Report, announce
 from .state import GUARDED, VERSIONS
@@ -42,6 +43,7 @@ class Traced:
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.name: str = getattr(function, "__qualname__", type(function).__qualname__)
         self.variants: dict[Hashable, list[Variant]] = {}
         self.last: Variant | None = None
         self.count = 0
@@ -96,7 +98,7 @@ class Traced:
         MODE.recorder = recorder
         try:
             with watching(GUARDED, reads):
-                reads.function(self.function)
+                reads.call(self.function, (args, kwargs))
                 result = self.function(*args, **kwargs)
         finally:
             MODE.recorder = None
@@ -112,18 +114,21 @@ class Traced:
             attempt.reason = str(refusal)
             self._stay_eager(str(refusal))
             return result
+        changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
-            self._unsettled(attempt)
+            changed = "the structure of a module or an optimizer"
+        if changed is not None:
+            self._unsettled(attempt, changed)
             return result
         self._compile(key, tensors, None if kwargs else args, recording, reads, tree, attempt)
         return result
 
-    def _unsettled(self, attempt: Attempt) -> None:
-        """The call itself changed a module or an optimizer's state: the next call is recorded."""
-        attempt.reason = "the call changed the structure of a module or an optimizer"
+    def _unsettled(self, attempt: Attempt, changed: str) -> None:
+        """The call itself changed what it depends on: the next call is recorded."""
+        attempt.reason = f"the call changed {changed}"
         self.unsettled += 1
         if self.unsettled >= MAX_UNSETTLED:
-            self._stay_eager("every call changes the structure of a module or an optimizer")
+            self._stay_eager(f"every call changes {changed}")
 
     def _compile(
         self,
@@ -152,14 +157,14 @@ class Traced:
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.function.__qualname__, attempt, [t._array for t in tensors])
+        announce(self.name, attempt, [t._array for t in tensors])
 
     def _stay_eager(self, reason: str) -> None:
         self.eager_reason = reason
         self.variants.clear()
         self.last = None
         warnings.warn(
-            f"{self.function.__qualname__} runs eagerly from now on: {reason}", stacklevel=4
+            f"{self.name} runs eagerly from now on: {reason}", stacklevel=4
         )
 
     # --- what the user can ask ------------------------------------------------------------------

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..dtypes import default_float
 from .dispatch import apply
-from .guards import Guard, is_mutable
+from .guards import Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recorder import Argument, Captured, Chain, Draw, Existing, Fresh, GradOf, Recording
@@ -103,6 +104,8 @@ class Variant:
         self.structural = structural
         self.guards = structural + always
         self._sort(always)
+        self.pinned = self._pinned(tensors)
+        self.default = default_float()
         self.result = result
         self.binding = Binding.of(recording, executable)
         self.grad_mode = MODE.grad
@@ -199,18 +202,31 @@ class Variant:
             return False
         if VERSIONS.hyper != self.hyper and not self._still_predicted():
             return False
-        for cell, thing, guard in self.cells:
-            if cell.cell_contents is not thing and not guard.holds():
-                return False
+        try:
+            for cell, thing, guard in self.cells:
+                if cell.cell_contents is not thing and not guard.holds():
+                    return False
+        except ValueError:  # an empty cell
+            return False
         for namespace, name, thing, guard in self.globals:
             if namespace.get(name) is not thing and not guard.holds():
                 return False
         for guard in self.others:
             if not guard.holds():
                 return False
+        for position, array in self.pinned:
+            if tensors[position]._array is not array:
+                return False
         return self.grads_fit(tensors) and self._apart(tensors)
 
+    def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, np.ndarray]]:
+        """Arguments that the function could also reach by other ways, which were not told apart."""
+        reached = {id(t._array) for guard in self.guards for t in tensors_in(guard.expected)}
+        return [(i, t._array) for i, t in enumerate(tensors) if id(t._array) in reached]
+
     def _still_structured(self) -> bool:
+        if default_float() is not self.default:
+            return False
         for (tensor, array), requires in zip(self.binding.captured, self.frozen, strict=True):
             if tensor._array is not array or tensor._requires_grad is not requires:
                 return False

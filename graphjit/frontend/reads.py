@@ -1,0 +1,232 @@
+"""What a recording reads of Python's state: each place becomes a guard.
+
+Functions are followed from the traced one through globals, closure cells, containers, partials and
+methods, before it runs; attributes of modules and optimizers are noted while it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from ..errors import PACKAGE, TraceRefused
+from .guards import (
+    CHANGING,
+    CONTAINERS,
+    MAX_DEPTH,
+    SCALARS,
+    TABLES,
+    Guard,
+    is_mutable,
+    is_opaque,
+    snapshot,
+)
+
+#: what gives another value at each call, by module: the names, or all
+IMPURE = {
+    "random": None, "secrets": None, "time": None, "datetime": None, "uuid": None,
+    "os": {"environ", "getenv", "urandom"}, "numpy": {"random"},
+}  # fmt: skip
+#: built-in functions that read what no name in the code tells
+DYNAMIC = {"globals", "locals", "eval", "exec", "input"}
+
+
+class Reads:
+    """Collects guards. `refusal` is the first reason why something read cannot be guarded."""
+
+    def __init__(self) -> None:
+        self.structural: list[Guard] = []
+        self.always: list[Guard] = []
+        self.refusal: str | None = None
+        self.noted: set[tuple[int, str]] = set()
+        self.seen: dict[int, Any] = {}
+        self.names: set[str] = set()
+        self.spaces: list[Any] = []
+
+    def refuse(self, reason: str) -> None:
+        self.refusal = self.refusal or reason
+
+    # --- while the function runs ------------------------------------------------------------
+
+    def attribute(self, owner: Any, name: str, value: Any) -> None:
+        """`owner.name` gave `value`."""
+        if not self._is_new(owner, name):
+            return
+        for base in type(owner).__mro__:
+            if name in vars(base) and not _is_library(base.__module__):
+                self._entry(base, name)
+                break
+        if isinstance(value, (MethodType, FunctionType)):
+            self.function(value)
+        always = name not in TABLES and is_mutable(value)
+        self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
+
+    # --- before it runs -----------------------------------------------------------------------
+
+    def call(self, function: Any, arguments: Any) -> None:
+        """Guard what `function` is, and what it and its arguments lead to."""
+        if not isinstance(function, FunctionType):
+            self._variable(type(function).__name__, {"function": function}, "function")
+        self._reach(arguments)
+        self.function(function)
+
+    def function(self, function: Any) -> None:
+        """Guard what the code of a function, and all code that it leads to, reads."""
+        self._reach(function)
+        size = -1
+        while size != len(self.names) + len(self.spaces):
+            size = len(self.names) + len(self.spaces)
+            for space in tuple(self.spaces):
+                for name in [name for name in vars(space) if self._is_named(name)]:
+                    self._entry(space, name)
+
+    def _is_named(self, name: str) -> bool:
+        special = name.startswith("__") and name in _SPECIAL
+        return name in self.names or special or ("getattr" in self.names and name[:2] != "__")
+
+    def _is_new(self, owner: Any, name: str) -> bool:
+        key = (id(owner), name)
+        new = key not in self.noted
+        self.noted.add(key)
+        return new
+
+    def _entry(self, space: Any, name: str) -> None:
+        """Guard an attribute of a user's module, class or function."""
+        if self._is_new(space, name):
+            self._variable(f"{space.__name__}.{name}", space, name)
+
+    def _variable(self, name: str, container: Any, key: str) -> None:
+        try:
+            value = Guard(name, container, key, None, None).read()
+        except (ValueError, KeyError, AttributeError):
+            return
+        self._add(name, container, key, value, True)
+        self._reach(value)
+
+    def _add(self, name: str, container: Any, key: str, value: Any, always: bool) -> None:
+        try:
+            stable = not (key in TABLES or is_mutable(value) or isinstance(value, MethodType))
+            thing = value if stable else CHANGING
+            guard = Guard(name, container, key, snapshot(value), thing)
+        except TraceRefused as refusal:
+            self.refuse(f"{name}: {refusal}")
+            return
+        (self.always if always else self.structural).append(guard)
+
+    def _reach(self, value: Any, depth: int = 0) -> None:
+        """Follow what `value` leads to."""
+        if isinstance(value, SCALARS) or id(value) in self.seen or depth > MAX_DEPTH:
+            return
+        self.seen[id(value)] = value
+        for part in _parts(value):
+            self._reach(part, depth + 1)
+        if isinstance(value, FunctionType):
+            self._function(value)
+        elif isinstance(value, ModuleType):
+            self._module(value)
+        elif isinstance(value, BuiltinFunctionType):
+            source = value.__module__ or type(value.__self__).__module__
+            if source in IMPURE and IMPURE[source] is None:
+                self.refuse(f"{value.__name__}() of {source} gives another value at each call")
+        elif isinstance(value, type) and not _is_library(value.__module__):
+            self.spaces.append(value)
+
+    def _module(self, module: ModuleType) -> None:
+        if not _is_library(module.__name__):
+            self.spaces.append(module)
+        elif module.__name__ in IMPURE:
+            found = IMPURE[module.__name__]
+            if found is None or found & self.names:
+                self.refuse(f"the module {module.__name__} gives other values at each call")
+
+    def _function(self, function: FunctionType) -> None:
+        """The globals, closure cells, defaults and attributes of a user's function."""
+        code = function.__code__
+        if code.co_filename.startswith(PACKAGE) or _is_library(function.__module__):
+            return
+        names = set(_names(code))
+        self.names |= names
+        for name in names & DYNAMIC - function.__globals__.keys():
+            self.refuse(f"{name}() reads what cannot be guarded")
+        for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+            self._variable(name, cell, "")
+        for name in names & function.__globals__.keys():
+            if self._is_new(function.__globals__, name):
+                self._variable(name, function.__globals__, name)
+        for name in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, name) is not None:
+                self._variable(name, function, name)
+        if vars(function):
+            self.spaces.append(function)
+
+
+#: methods that are called without being named
+_SPECIAL = frozenset(
+    name for kind in (int, float, list, dict, object, type(_ for _ in ())) for name in vars(kind)
+    if name.startswith("__") and callable(vars(kind)[name])
+) - {"__class__", "__new__", "__subclasshook__"} | {"__call__", "__enter__", "__exit__", "__init__"}
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """What calling or reading `value` may lead to."""
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, CONTAINERS):
+        yield from value
+    elif isinstance(value, functools.partial):
+        yield from (value.func, value.args, value.keywords)
+    elif isinstance(value, MethodType):
+        yield from (value.__func__, value.__self__)
+    elif isinstance(value, (staticmethod, classmethod)):
+        yield value.__func__
+    elif isinstance(value, property):
+        yield from (value.fget, value.fset)
+    elif isinstance(value, FunctionType):
+        yield inspect.unwrap(value)
+    elif isinstance(value, type):
+        yield from value.__mro__[1:]
+    elif not is_opaque(value):
+        yield type(value)
+        yield from getattr(value, "__dict__", {}).values()
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_library(module: str | None) -> bool:
+    """Whether a module belongs to graphjit, an installed library, or Python itself."""
+    if module is None or module.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return file.startswith(PACKAGE) or "site-packages" in file
+
+
+@contextmanager
+def watching(classes: Iterable[type], reads: Reads) -> Iterator[None]:
+    """Note every attribute read of an instance of `classes` while the block runs."""
+    classes = tuple(classes)
+    plain = object.__getattribute__
+
+    def getattribute(self: Any, name: str) -> Any:
+        value = plain(self, name)
+        if not name.startswith("__"):
+            reads.attribute(self, name, value)
+        return value
+
+    for cls in classes:
+        cls.__getattribute__ = getattribute  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        for cls in classes:
+            del cls.__getattribute__
