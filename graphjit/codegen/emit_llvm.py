@@ -6,9 +6,7 @@ calls determine the machine code: they are the key of the cache.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from .loops import Kernel
 
 _HEADER = re.compile(r"# (\d+) groups of memory(, masked tails)?\n")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
-_BUILT_IN = frozenset(("kernel", "range", "min", "max"))
+_BUILT_IN = frozenset(("kernel", "range", "lanes", "min", "max"))
 
 
 @cache
@@ -52,6 +50,7 @@ def _digest() -> str:
 def build(text: str) -> objects.ObjectCode:
     """Object code of the function that `text` defines."""
     from ..runtime.language.build import compile_text
+    from ..runtime.language.hints import Lanes
     from ..runtime.language.instructions import unsigned_divide
     from . import instructions
 
@@ -63,31 +62,12 @@ def build(text: str) -> objects.ObjectCode:
     }
     known.update(quotient=unsigned_divide, claim=scratch.claim, release=scratch.release)
     known.update(inf=float("inf"), nan=float("nan"))
+    known.update(lanes=Lanes(masked=header[2] is not None and _has_masks()))
     for name in set(_CALL.findall(text)) - known.keys() - _BUILT_IN:
         known[name] = instructions.by_name(name, int(header[1]))
-    with _masked_tails() if header[2] else contextlib.nullcontext():
-        return compile_text(text, known)
+    return compile_text(text, known)
 
 
-#: The releases of LLVM known to have the option; LLVM ends the process when it meets a new one.
-_LLVM_WITH_OPTION = range(14, 23)
-_OPTION = "-prefer-predicate-over-epilogue="
-
-
-@contextlib.contextmanager
-def _masked_tails() -> Iterator[None]:
-    """Have LLVM use masks for what is left over at the end of loops, if this CPU is good at it.
-
-    The option is the process's; the lock of the kernel cache is held meanwhile.
-    """
-    import llvmlite.binding as llvm
-
-    wanted = llvm.get_host_cpu_features().get("avx512f")
-    if not wanted or llvm.llvm_version_info[0] not in _LLVM_WITH_OPTION:
-        yield
-        return
-    llvm.set_option("graphjit", _OPTION + "predicate-else-scalar-epilogue")
-    try:
-        yield
-    finally:
-        llvm.set_option("graphjit", _OPTION + "scalar-epilogue")
+def _has_masks() -> bool:
+    """Whether this CPU is good at masked vectors."""
+    return bool(objects.initialise_llvm().get_host_cpu_features().get("avx512f"))

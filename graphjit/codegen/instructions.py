@@ -17,6 +17,7 @@ from .. import dtypes
 from ..dtypes import DType
 from ..runtime.language import types
 from ..runtime.language.emit import instruction
+from ..runtime.language.hints import in_lanes
 from .vecmath import FORMULAS
 from .vecmath.emit import Scalar
 
@@ -108,7 +109,7 @@ def _tag(builder: Any, access: Any, group: int, groups: int) -> Any:
     others = [scope for i, scope in enumerate(scopes) if i != group]
     if others:
         access.set_metadata("noalias", add(others))
-    return access
+    return in_lanes(builder, access)
 
 
 def load(dtype: DType, group: int, groups: int) -> Instruction:

@@ -226,7 +226,8 @@ class Printer:
         self._line(f"v{accumulator.register} = {identity}")
 
     def _range(self, loop: Loop, bounds: str) -> None:
-        self._line(f"for i{loop.axis} in range({bounds}):")
+        kind = "lanes" if loop.vector else "range"
+        self._line(f"for i{loop.axis} in {kind}({bounds}):")
         self._indented(lambda: self._loop_body(loop))
 
     def _indented(self, print: Callable[[], None]) -> None:

@@ -41,7 +41,7 @@ def test_a_kernel_reads_like_the_loops_it_is():
         "    r1 = n1\n"
         "    for i0 in range(quotient(begin, r1), quotient(end + r1 - 1, r1)):\n"
         "        d1 = i0 * r1\n"
-        "        for i1 in range(max(begin - d1, 0), min(end - d1, n1)):\n"
+        "        for i1 in lanes(max(begin - d1, 0), min(end - d1, n1)):\n"
         "            v0 = load_f32_0(p0, i0 * s0_0 + i1)\n"
         "            v1 = load_f32_1(p1, i1)\n"
         "            v2 = v0 + v1\n"

@@ -20,6 +20,7 @@ from llvmlite import ir
 
 from ...errors import CompileError
 from . import operators
+from .hints import Lanes, annotate
 from .types import (
     Type,
     constant,
@@ -264,14 +265,26 @@ class Emitter:
 
     def loop_over(self, target: ast.expr, iterable: ast.expr, body: Sequence[ast.stmt]) -> None:
         match iterable:
-            case ast.Call(func=ast.Name(id="range"), args=args):
-                self.loop_range(target, [self.expression(a) for a in args], body)
+            case ast.Call(func=ast.Name(id=name), args=args) if name in self.ranges():
+                limits = [self.expression(argument) for argument in args]
+                self.loop_range(target, limits, body, self.ranges()[name])
             case _:
                 for item in self.expression(iterable):
                     self.bind(target, item)
                     self.statements(body)
 
-    def loop_range(self, target: ast.expr, limits: list[Any], body: Sequence[ast.stmt]) -> None:
+    def ranges(self) -> dict[str, Lanes | None]:
+        """What loops of the machine are called, and what they promise."""
+        named = {n: v for n, v in self.scope.outer.items() if isinstance(v, Lanes)}
+        return {"range": None, **named}
+
+    def loop_range(
+        self,
+        target: ast.expr,
+        limits: list[Any],
+        body: Sequence[ast.stmt],
+        kind: Lanes | None = None,
+    ) -> None:
         """A loop of the machine. The step, if any, is known while compiling."""
         begin, end, step = [[0, *limits, 1], [*limits, 1], limits][len(limits) - 1]
         counter = self.variable(convert(self.builder, begin, i64.llvm))
@@ -289,7 +302,9 @@ class Emitter:
         self.go(next)
         self.at(next)
         self.put(counter, self.builder.add(self.get(counter), i64.llvm(step), flags=("nsw",)))
-        self.go(check)
+        back = self.builder.branch(check)
+        if kind is not None:
+            annotate(self.builder, back, kind)
         self.at(after)
 
     def loop_while(self, test: ast.expr, body: Sequence[ast.stmt]) -> None:
