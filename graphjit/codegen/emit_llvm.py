@@ -17,9 +17,9 @@ from ..runtime.kernels import scratch
 from .kernel_text import Printer
 from .loops import Kernel
 
-_HEADER = re.compile(r"# (\d+) groups of memory(, masked tails)?\n")
+_HEADER = re.compile(r"# (\d+) groups of memory\n")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
-_BUILT_IN = frozenset(("kernel", "range", "lanes", "min", "max"))
+_BUILT_IN = frozenset(("kernel", "range", "lanes", "masked_lanes", "min", "max"))
 
 
 @cache
@@ -62,7 +62,7 @@ def build(text: str) -> objects.ObjectCode:
     }
     known.update(quotient=unsigned_divide, claim=scratch.claim, release=scratch.release)
     known.update(inf=float("inf"), nan=float("nan"))
-    known.update(lanes=Lanes(masked=header[2] is not None and _has_masks()))
+    known.update(lanes=Lanes(), masked_lanes=Lanes(masked=_has_masks()))
     for name in set(_CALL.findall(text)) - known.keys() - _BUILT_IN:
         known[name] = instructions.by_name(name, int(header[1]))
     return compile_text(text, known)

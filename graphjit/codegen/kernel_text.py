@@ -53,8 +53,7 @@ class Printer:
 
     def text(self) -> str:
         """The whole function."""
-        masked = ", masked tails" if self.kernel.masked else ""
-        self.lines = [f"# {self.groups} groups of memory{masked}", "def kernel(table, begin, end):"]
+        self.lines = [f"# {self.groups} groups of memory", "def kernel(table, begin, end):"]
         self._arguments()
         self._body(self.kernel.body)
         if self.kernel.spacious:
@@ -226,7 +225,9 @@ class Printer:
         self._line(f"v{accumulator.register} = {identity}")
 
     def _range(self, loop: Loop, bounds: str) -> None:
-        kind = "lanes" if loop.vector else "range"
+        kind = "range"
+        if loop.vector:
+            kind = "masked_lanes" if loop.masked else "lanes"
         self._line(f"for i{loop.axis} in {kind}({bounds}):")
         self._indented(lambda: self._loop_body(loop))
 

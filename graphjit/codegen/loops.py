@@ -125,7 +125,8 @@ class Loop:
     """`body` for each index of `axis`.
 
     `accumulators` start at their identities before it. A `vector` loop is innermost, and its
-    iterations may run in any order or at once. If it is `long`, sums are put aside now and then.
+    iterations may run in any order or at once. If it is `long`, sums are put aside now and then; if
+    `masked`, its last iterations are better done by a masked vector than one at a time.
     """
 
     axis: int
@@ -134,6 +135,7 @@ class Loop:
     vector: bool = False
     parallel: bool = False
     long: bool = False
+    masked: bool = False
 
 
 Statement = Let | Load | Store | Get | Put | Update | Loop
@@ -147,8 +149,7 @@ class Kernel:
     lengths of pieces that have none; for each buffer, the strides that are not in `unit`, by axis,
     negated; the scalars; the scratch block, if locals are too large for the stack (`spacious`).
 
-    `parallel` lists the axes that begin..end enumerates in row-major order. In a `masked` kernel
-    the last iterations of vector loops are better done by one masked vector than one at a time.
+    `parallel` lists the axes that begin..end enumerates in row-major order.
     """
 
     buffers: tuple[Buffer, ...]
@@ -159,7 +160,6 @@ class Kernel:
     parallel: tuple[int, ...]
     pieces: tuple[Pieces, ...]
     spacious: bool
-    masked: bool
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:

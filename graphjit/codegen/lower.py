@@ -24,10 +24,10 @@ from ..runtime.instruction import (
     Scratch,
 )
 from .arrange import TILE, Nest, arrange
-from .costs import cost_of, cost_of_instruction
+from .costs import cost_of
 from .emit_llvm import compile_kernel, source
 from .flatten import Operand, flatten
-from .loops import Buffer, Kernel, Let, Local, Loop, Pieces, Statement, Update, statements
+from .loops import Buffer, Kernel, Let, Local, Pieces, Update, statements
 from .merge import merged
 from .phases import split
 from .program import Program, Slot, Workspace, axis_set, members
@@ -36,11 +36,6 @@ from .unroll import unrolled
 
 #: Local arrays beyond this many bytes are claimed from the program's scratch memory.
 STACK_BYTES = 128 * 1024
-#: Elements of a vector of float32.
-LANES = 16
-#: Rows shorter than the first number are masked if an element costs at least the second: 97 rows of
-#: 51 elements with five exponentials each took 14 us, now 9.
-MASKED = ((64, 20), (512, 60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,25 +195,10 @@ def _call(program: Program) -> KernelCall:
         parallel,
         tuple(Pieces(s.axis, s.base, _fixed(s.length)) for s in program.splits),
         bytes_needed > STACK_BYTES,
-        _masked(scheduled.body, nest),
     )
     extent = math.prod(program.extents[axis] for axis in parallel)
     args = _arguments(kernel, program, bytes_needed)
     return KernelCall(kernel, args, extent, _work(program, extent))
-
-
-def _masked(body: Sequence[Statement], nest: Nest) -> bool:
-    """Whether rows are so short, and their elements so dear, that vectors should be masked."""
-    if nest.vector is None or not nest.order:
-        return False
-    extent = nest.program.extents[nest.vector]
-    costs = [
-        sum(cost_of_instruction(s.op) for s in loop.body if isinstance(s, Let))
-        for loop in statements(tuple(body))
-        if isinstance(loop, Loop) and loop.vector
-    ]
-    cost = min(costs, default=0)
-    return bool(extent % LANES) and any(extent < e and cost >= c for e, c in MASKED)
 
 
 def _fixed(length: int) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from . import loops
 from .arrange import Nest
-from .costs import RECOMPUTED, REDUCTION_COST, cost_of
+from .costs import RECOMPUTED, REDUCTION_COST, cost_of, is_masked
 from .loops import Accumulator, Get, Let, Local, Loop, Put, Statement, Update
 from .program import LOAD, REDUCE, Axes, Reduction, Store, members
 
@@ -355,7 +355,20 @@ class _Context:
         assert nest.vector is not None
         accumulators = tuple(self._accumulator(number) for number in reduced)
         long = nest.long and any(_loses_digits(accumulator) for accumulator in accumulators)
-        return Loop(nest.vector, tuple(body), accumulators, True, nest.elementwise, long)
+        return Loop(
+            nest.vector,
+            tuple(body),
+            accumulators,
+            vector=True,
+            parallel=nest.elementwise,
+            long=long,
+            masked=bool(nest.order) and self._is_masked(nest.vector, body),
+        )
+
+    def _is_masked(self, axis: int, body: Sequence[Statement]) -> bool:
+        used = [s.buffer for s in body if isinstance(s, (loops.Load, loops.Store))]
+        gathers = any(self.shared.slots[slot].strides[axis] not in (0, 1) for slot in used)
+        return is_masked(self.shared.nest.program.extents[axis], body, gathers)
 
     def _accumulator(self, number: int) -> Accumulator:
         value = self.values[number]
@@ -395,7 +408,7 @@ class _Context:
         outside = sum(1 << a for a in nest.order[: self.shared.position[axis]])
         parallel = self.shared.position[axis] < nest.parallel and self.open == outside
         context = _Context(self.shared, self.open | 1 << axis, roots, scope)
-        out.append(Loop(axis, tuple(context.build()), tuple(scalars), False, parallel))
+        out.append(Loop(axis, tuple(context.build()), tuple(scalars), parallel=parallel))
         return out
 
     def _start(self, number: int, local: int) -> Loop:
