@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..dtypes import float32, float64
 from . import gemm, library
-from .instruction import Argument, Instruction, Layout, Scratch, Status, row_major
+from .instruction import Argument, Instruction, Layout, Scratch, row_major
 from .words import convolution as word
 
 Pair = tuple[int, int]
@@ -31,6 +32,16 @@ class Convolution:
     def taps(self) -> int:
         """Places in the kernel."""
         return self.weight.shape[2] * self.weight.shape[3]
+
+    @property
+    def group_taps(self) -> int:
+        """Rows of the columns of one group."""
+        return self.image.shape[1] // self.groups * self.taps
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels of one group."""
+        return self.weight.shape[0] // self.groups
 
     @property
     def places(self) -> int:
@@ -55,7 +66,7 @@ def conv2d(
 ) -> Instruction:
     """An instruction for `result = conv2d(image, weight)`, split by samples.
 
-    ValueError if there is no matrix product for the dtype, an operand is empty, or the planes of
+    ValueError if the dtype is neither float32 nor float64, an operand is empty, or the planes of
     the result do not lie in memory row by row.
     """
     c = Convolution(image, weight, result, stride, padding, dilation, groups)
@@ -134,30 +145,27 @@ def _instruction(
     kind: str, name: str, c: Convolution, extent: int, by_output: bool = False
 ) -> Instruction:
     dtype = c.image.dtype
-    product = gemm.library(dtype)
-    if product is None:
-        raise ValueError(f"no matrix product for {dtype}")
+    if dtype not in (float32, float64):
+        raise ValueError(f"no convolution of {dtype}")
     if 0 in (*c.image.shape[1:], *c.weight.shape, *c.result.shape[1:]):
         raise ValueError("convolution of nothing")
     copy_weight = kind != "weight_gradient" and not _rows_are_dense(c.weight)
     copy_result = not _planes_are_rows(c.result)
-    scratch = dtype.itemsize * (
-        (0 if c.plain else c.image.shape[1] // c.groups * c.taps * c.places)
-        + copy_weight * c.weight.size
-        + copy_result * c.result.shape[1] // c.groups * c.places
+    scratch = (
+        copy_weight * c.weight.size
+        + (not c.plain) * c.group_taps * c.places
+        + copy_result * c.group_outputs * c.places
     )
+    if kind == "weight_gradient":
+        scratch += c.group_taps * c.group_outputs + gemm.STRIP
     table: dict[int, Argument] = _geometry(c) | {
         word.PLAIN: int(c.plain),
         word.COPY_WEIGHT: int(copy_weight),
         word.COPY_RESULT: int(copy_result),
         word.BY_OUTPUT: int(by_output),
-        word.GEMM: product.gemm,
-        word.GET_THREADS: product.get_threads,
-        word.SET_THREADS: product.set_threads,
-        word.STATUS: Status(),
-        word.SCRATCH: Scratch(scratch) if scratch else 0,
+        word.SCRATCH: Scratch(dtype.itemsize * scratch) if scratch else 0,
     }
-    address = library.kernel("convolution", kind, product.flavour, dtype.name)
+    address = library.kernel("convolution", kind, dtype.name)
     return Instruction(name, address, tuple(table[i] for i in range(word.WORDS)), 0, extent)
 
 

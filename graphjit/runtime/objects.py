@@ -91,6 +91,13 @@ def _address_of_nothing() -> int:
     return ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value or 0
 
 
+@functools.cache
+def vector_bytes() -> int:
+    """Bytes of the widest vectors of this machine."""
+    features = initialise_llvm().get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+
+
 class _Engine:
     """The process's one linker of object code; not thread-safe."""
 

@@ -154,7 +154,7 @@ def _layout(shape, dtype=dtypes.float32, order=None):
 
 @pytest.mark.parametrize("result, message", [
     (_layout((2, 4, 4, 4), order=(0, 2, 3, 1)), "planes with gaps"),
-    (_layout((2, 4, 4, 4), dtypes.int32), "no matrix product for graphjit.int32"),
+    (_layout((2, 4, 4, 4), dtypes.int32), "no convolution of graphjit.int32"),
 ])  # fmt: skip
 def test_what_is_refused(result, message):
     x, w = (_layout(shape, result.dtype) for shape in ((2, 3, 6, 6), (4, 3, 3, 3)))

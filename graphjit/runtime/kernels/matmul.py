@@ -1,16 +1,18 @@
-"""Batched matrix products: through a library, and as plain loops for any type of element."""
+"""Batched matrix products: by tiles, and as plain loops for any type of element.
+
+Every element of the result is summed in one order, whatever part of the range a call computes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ..language import inline
-from ..language.instructions import argument, loader, store_int, storer
+from ..language.instructions import argument
 from ..words import matmul as word
-from .blas import gemm, one_thread, threads
 from .elements import REAL, arithmetic
 from .scratch import claim, release
+from .tiles import product, strip_width
 
 
 @inline
@@ -24,76 +26,58 @@ def offset(table: int, batch: int, strides: int) -> int:
     return total
 
 
-def library(flavour: str, dtype: str) -> Callable[..., Any]:
-    """The kernel that calls `GEMM`; operands that the library cannot read are packed first."""
+def tiles(dtype: str) -> Callable[..., None]:
+    """The kernel for floats whose result has columns that are neighbours.
+
+    A step of its range is a block of rows of a strip of columns of a matrix; rows come first.
+    """
     element = REAL[dtype]
-    size = element.size
-    product = gemm(flavour, element)
-    load, store = loader(element), storer(element)
+    size, widest = element.size, strip_width(element)
+    compute = product(element)
 
     @inline
-    def pack(target: int, source: int, rows: int, columns: int, row: int, column: int) -> None:
-        """Copy a strided matrix to rows without gaps."""
-        for i in range(rows):
-            for j in range(columns):
-                store(target, i * columns + j, load(source, i * row + j * column))
-
-    @inline
-    def block(table: int, scratch: int, batch: int, m0: int, m1: int, n0: int, n1: int) -> Any:
-        """Rows m0..m1 and columns n0..n1 of one product; the library's error code."""
-        rows, columns, inner = m1 - m0, n1 - n0, argument(table, word.INNER)
-        a_row, a_inner = argument(table, word.A_ROW), argument(table, word.A_INNER)
-        b_inner, b_column = argument(table, word.B_INNER), argument(table, word.B_COLUMN)
+    def part(
+        table: int, scratch: int, batch: int, begin: int, end: int, first: int, rows: int
+    ) -> None:
+        """`rows` rows from `first` of columns begin..end of a matrix."""
+        a_row, b_column = argument(table, word.A_ROW), argument(table, word.B_COLUMN)
         c_row = argument(table, word.C_ROW)
-        a_at = offset(table, batch, word.A_BATCH) + m0 * a_row
-        b_at = offset(table, batch, word.B_BATCH) + n0 * b_column
-        c_at = offset(table, batch, word.C_BATCH) + m0 * c_row + n0
-        a = argument(table, word.A) + size * a_at
-        b = argument(table, word.B) + size * b_at
-        c = argument(table, word.C) + size * c_at
-        if argument(table, word.PACK_A) != 0:
-            pack(scratch, a, rows, inner, a_row, a_inner)
-            a, a_row, a_inner = scratch, inner, 1
-            scratch += size * rows * inner
-        if argument(table, word.PACK_B) != 0:
-            pack(scratch, b, inner, columns, b_inner, b_column)
-            b, b_inner, b_column = scratch, columns, 1
-        a_transposed, b_transposed = a_inner != 1, b_column != 1
-        lda = a_inner if a_transposed else a_row
-        ldb = b_column if b_transposed else b_inner
-        return product(
-            argument(table, word.GEMM), a_transposed, b_transposed, rows, columns, inner,
-            a, lda, b, ldb, element(argument(table, word.ACCUMULATE)), c, c_row,
+        a = offset(table, batch, word.A_BATCH) + first * a_row
+        b = offset(table, batch, word.B_BATCH) + begin * b_column
+        c = offset(table, batch, word.C_BATCH) + first * c_row + begin
+        compute(
+            argument(table, word.A) + size * a, a_row, argument(table, word.A_INNER),
+            argument(table, word.B) + size * b, argument(table, word.B_INNER), b_column,
+            argument(table, word.C) + size * c, c_row,
+            argument(table, word.INNER), rows, end - begin, argument(table, word.ACCUMULATE),
+            scratch,
         )  # fmt: skip
 
     def matmul(table: int, begin: int, end: int) -> None:
-        before = one_thread(argument(table, word.GET_THREADS), argument(table, word.SET_THREADS))
-        scratch = 0
-        if argument(table, word.PACK_A) + argument(table, word.PACK_B) != 0:
-            scratch = claim(argument(table, word.SCRATCH))
-        rows, columns = argument(table, word.ROWS), argument(table, word.COLUMNS)
-        by_columns = argument(table, word.BY_COLUMNS) != 0
-        span = columns if by_columns else rows
-        error = 0
+        scratch, space = 0, argument(table, word.SCRATCH)
+        if space != 0:
+            scratch = claim(space)
+        rows, height = argument(table, word.ROWS), argument(table, word.ROW_BLOCK)
+        columns = argument(table, word.COLUMNS)
+        blocks, strips = (rows + height - 1) // height, (columns + widest - 1) // widest
         while begin < end:
-            batch = begin // span
-            first = begin - batch * span
-            last = min(span, first + end - begin)
-            m0, m1 = (0 if by_columns else first), (rows if by_columns else last)
-            n0, n1 = (first if by_columns else 0), (last if by_columns else columns)
-            error |= block(table, scratch, batch, m0, m1, n0, n1)
-            begin += last - first
-        if scratch != 0:
-            release(argument(table, word.SCRATCH), scratch)
-        threads(argument(table, word.SET_THREADS), before)
-        if error != 0:
-            store_int(argument(table, word.STATUS), 0, error)
+            number, block = begin // blocks, begin % blocks
+            batch, n = number // strips, number % strips
+            steps, wide = min(blocks - block, end - begin), 1
+            if steps == blocks:  # whole strips: as many as there are, for the sake of the cache
+                wide = min((end - begin) // blocks, strips - n)
+            last = min(columns, (n + wide) * widest)
+            count = min(steps * height, rows - block * height)
+            part(table, scratch, batch, n * widest, last, block * height, count)
+            begin += steps * wide
+        if space != 0:
+            release(space, scratch)
 
     return matmul
 
 
-def loops(dtype: str) -> Callable[..., Any]:
-    """The kernel of plain loops, for any element type and strides."""
+def loops(dtype: str) -> Callable[..., None]:
+    """The kernel for any element type and strides; its range counts rows of all matrices."""
     numbers = arithmetic(dtype)
 
     def matmul(table: int, begin: int, end: int) -> None:

@@ -1,7 +1,7 @@
-"""Small matrix products without a library: tiles of the result are summed up in registers.
+"""Parts of matrix products: tiles of the result that are summed up in registers.
 
-A tile is `ROWS` rows by one to three vectors. Columns of b must be neighbours in memory; where they
-are not, a block of them is packed first. The strides of a are free.
+A tile is some rows by one to three vectors. It reads columns of b that are neighbours in memory;
+the strides of a are free.
 """
 
 from __future__ import annotations
@@ -10,137 +10,126 @@ from collections.abc import Callable
 from typing import Any
 
 from ..language import inline, vector
-from ..language.instructions import argument, loader, storer, vector_loader, vector_storer
+from ..language.instructions import loader, vector_loader, vector_storer
 from ..language.types import Type, lanes_of
-from ..words import matmul as word
-from .elements import REAL
-from .matmul import offset
-from .scratch import claim, release
+from .packing import pack
 
-#: Rows of a tile, and vectors at most: 8 x 3 sums fill the registers of AVX-512.
-ROWS = 8
+#: Vectors at most in a row of a tile.
 VECTORS = 3
-#: Terms of a sum that are added before the next tile has its turn.
+#: Rows of tiles for few rows.
+FEW = 2
+#: Terms of a sum that are added before the next tile has its turn: a strip of b stays in cache.
 BLOCK = 512
 
 
-def tile(element: Type, vectors: int) -> Callable[..., None]:
-    """A helper for a tile of `ROWS` rows (of which `rows` count) and so many vectors of columns.
+def rows_of(element: Type) -> int:
+    """Rows of a tile: its sums and a row of b fill the registers, of which AVX has 16."""
+    return 4 if lanes_of(element) * element.size == 32 else 8
 
-    `last` columns count in the last vector. `c` is the address of the tile; a_row and the like are
-    strides in elements.
+
+def strip_width(element: Type) -> int:
+    """Columns of the widest tile."""
+    return VECTORS * lanes_of(element)
+
+
+def tile(element: Type, lines: int, vectors: int) -> Callable[..., None]:
+    """A helper for a tile of `lines` rows (of which `rows` count) and so many vectors of columns.
+
+    `columns` says how many columns count. `a`, `b`, `c` are addresses of the tile's first
+    elements, `*_row` and `*_inner` strides in elements.
     """
     lanes, size = lanes_of(element), element.size
     kind = vector(element, lanes)
     load_scalar, load, store = loader(element), vector_loader(kind), vector_storer(kind)
-    lines, parts = range(ROWS), range(vectors)
-    cells = range(ROWS * vectors)
+    lines_, parts, cells = range(lines), range(vectors), range(lines * vectors)
 
     @inline
-    def bound(part: int, last: int) -> Any:
-        return last if part == vectors - 1 else lanes
+    def bound(part: int, columns: int) -> Any:
+        """How many lanes of a vector count; only in the last it may be fewer than all."""
+        return columns - (vectors - 1) * lanes if part == vectors - 1 else lanes
 
     @inline
     def tile(
         a: int, a_row: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int,
-        inner: int, rows: int, last: int, accumulate: int,
+        inner: int, rows: int, columns: int, accumulate: int,
     ) -> None:  # fmt: skip
-        row_at = [a + size * min(r, rows - 1) * a_row for r in lines]
+        row_at = [a + size * min(r, rows - 1) * a_row for r in lines_]
         sums = [kind(0) for _ in cells]
         for k in range(inner):
-            right = [load(b, k * b_inner + v * lanes, bound(v, last)) for v in parts]
-            for r in lines:
+            right = [load(b, k * b_inner + v * lanes, bound(v, columns)) for v in parts]
+            for r in lines_:
                 left = kind(load_scalar(row_at[r], k * a_inner))
                 for v in parts:
                     sums[r * vectors + v] += left * right[v]
-        for r in lines:
+        for r in lines_:
             if r < rows:
                 for v in parts:
                     total = sums[r * vectors + v]
                     if accumulate != 0:
-                        total += load(c, r * c_row + v * lanes, bound(v, last))
-                    store(c, r * c_row + v * lanes, total, bound(v, last))
+                        total += load(c, r * c_row + v * lanes, bound(v, columns))
+                    store(c, r * c_row + v * lanes, total, bound(v, columns))
 
     return tile
 
 
-def matmul(dtype: str) -> Callable[..., None]:
-    """The kernel; its range counts rows of all matrices."""
-    element = REAL[dtype]
-    size, lanes = element.size, lanes_of(element)
-    load, store = loader(element), storer(element)
-    one, two, three = (tile(element, n + 1) for n in range(VECTORS))
-
-    @inline
-    def pack(target: int, source: int, rows: int, columns: int, row: int, column: int) -> None:
-        for i in range(rows):
-            for j in range(columns):
-                store(target, i * columns + j, load(source, i * row + j * column))
+def strip(element: Type) -> Callable[..., None]:
+    """A helper for any number of rows of up to three vectors of columns; operands as in `tile`."""
+    lanes, size, lines = lanes_of(element), element.size, rows_of(element)
+    one, two, three = (tile(element, lines, n + 1) for n in range(VECTORS))
+    thin = tile(element, FEW, VECTORS)
 
     @inline
     def strip(
-        table: int, a: int, b: int, b_inner: int, c: int,
-        rows: int, columns: int, inner: int, accumulate: int,
+        a: int, a_row: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int,
+        inner: int, rows: int, columns: int, accumulate: int,
     ) -> None:  # fmt: skip
-        """Up to three vectors of columns of all rows."""
-        a_row, a_inner = argument(table, word.A_ROW), argument(table, word.A_INNER)
-        c_row = argument(table, word.C_ROW)
-        for m in range(0, rows, ROWS):
-            left, target, count = a + size * m * a_row, c + size * m * c_row, rows - m
-            if columns <= lanes:
-                one(
-                    left, a_row, a_inner, b, b_inner, target, c_row, inner, count,
-                    columns, accumulate,
-                )  # fmt: skip
-            elif columns <= 2 * lanes:
-                two(
-                    left, a_row, a_inner, b, b_inner, target, c_row, inner, count,
-                    columns - lanes, accumulate,
-                )  # fmt: skip
-            else:
-                three(
-                    left, a_row, a_inner, b, b_inner, target, c_row, inner, count,
-                    columns - 2 * lanes, accumulate,
-                )  # fmt: skip
+        down, across = size * lines * a_row, size * lines * c_row
+        if columns > 2 * lanes and rows <= FEW:
+            thin(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows, columns, accumulate)
+        elif columns > 2 * lanes:
+            for m in range(0, rows, lines):
+                three(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows - m, columns, accumulate)
+                a += down
+                c += across
+        elif columns > lanes:
+            for m in range(0, rows, lines):
+                two(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows - m, columns, accumulate)
+                a += down
+                c += across
+        else:
+            for m in range(0, rows, lines):
+                one(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows - m, columns, accumulate)
+                a += down
+                c += across
+
+    return strip
+
+
+def product(element: Type) -> Callable[..., None]:
+    """A helper for a whole product, by blocks of the sum and strips of columns.
+
+    Operands as in `tile`. With `scratch`, room for a block of a strip, columns of b need not be
+    neighbours.
+    """
+    size, widest = element.size, strip_width(element)
+    copy, compute = pack(element), strip(element)
 
     @inline
-    def rows_of_one(table: int, scratch: int, batch: int, first: int, last: int) -> None:
-        """Rows of one product, by blocks of the sum that fit the cache."""
-        a_row, a_inner = argument(table, word.A_ROW), argument(table, word.A_INNER)
-        b_inner, b_column = argument(table, word.B_INNER), argument(table, word.B_COLUMN)
-        a_at = offset(table, batch, word.A_BATCH) + first * a_row
-        c_at = offset(table, batch, word.C_BATCH) + first * argument(table, word.C_ROW)
-        a = argument(table, word.A) + size * a_at
-        b = argument(table, word.B) + size * offset(table, batch, word.B_BATCH)
-        c = argument(table, word.C) + size * c_at
-        inner, extent = argument(table, word.INNER), argument(table, word.COLUMNS)
-        for n in range(0, extent, VECTORS * lanes):
-            columns = min(VECTORS * lanes, extent - n)
-            for k in range(0, inner, BLOCK):
-                count = min(BLOCK, inner - k)
-                source, row = b + size * (n * b_column + k * b_inner), b_inner
+    def product(
+        a: int, a_row: int, a_inner: int, b: int, b_inner: int, b_column: int, c: int, c_row: int,
+        inner: int, rows: int, columns: int, accumulate: int, scratch: int,
+    ) -> None:  # fmt: skip
+        for k in range(0, inner, BLOCK):
+            count, left = min(BLOCK, inner - k), a + size * k * a_inner
+            for n in range(0, columns, widest):
+                width = min(widest, columns - n)
+                source, step = b + size * (n * b_column + k * b_inner), b_inner
                 if scratch != 0:
-                    pack(scratch, source, count, columns, row, b_column)
-                    source, row = scratch, columns
-                accumulate = 1 if k > 0 else argument(table, word.ACCUMULATE)
-                left = a + size * k * a_inner
-                strip(
-                    table, left, source, row, c + size * n, last - first, columns, count,
-                    accumulate,
+                    copy(scratch, width, source, count, width, b_inner, b_column)
+                    source, step = scratch, width
+                compute(
+                    left, a_row, a_inner, source, step, c + size * n, c_row, count, rows, width,
+                    accumulate if k == 0 else 1,
                 )  # fmt: skip
 
-    def matmul(table: int, begin: int, end: int) -> None:
-        scratch = 0
-        if argument(table, word.PACK_B) != 0:
-            scratch = claim(argument(table, word.SCRATCH))
-        span = argument(table, word.ROWS)
-        while begin < end:
-            batch = begin // span
-            first = begin - batch * span
-            last = min(span, first + end - begin)
-            rows_of_one(table, scratch, batch, first, last)
-            begin += last - first
-        if scratch != 0:
-            release(argument(table, word.SCRATCH), scratch)
-
-    return matmul
+    return product

@@ -247,6 +247,24 @@ def interleaved(builder: Any, vectors: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
+@instruction
+def transposed(builder: Any, vectors: Sequence[Any]) -> tuple[Any, ...]:
+    """The columns of a square matrix given by its rows; their number is a power of two.
+
+    Laid end to end, halves are interleaved until all are in place: a perfect shuffle a round.
+    """
+    n, half = len(vectors), len(vectors) // 2
+    rows = list(vectors)
+    masks = [
+        ir.Constant(ir.VectorType(i32.llvm, n), [x for i in part for x in (i, n + i)])
+        for part in (range(half), range(half, n))
+    ]
+    for _ in range(n.bit_length() - 1):
+        pairs = [(rows[i], rows[half + i]) for i in range(half)]
+        rows = [builder.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
+    return tuple(rows)
+
+
 def _pick(builder: Any, vectors: Sequence[Any], places: Sequence[tuple[int, int]]) -> Any:
     """A vector of chosen lanes, each (number of the vector, lane in it)."""
     lanes = len(places)

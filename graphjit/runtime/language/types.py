@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from llvmlite import ir
 
 from ...errors import CompileError
-from ..objects import initialise_llvm
+from ..objects import vector_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,9 @@ def vector(element: Type, lanes: int) -> Any:
     return ir.VectorType(element.llvm, lanes)
 
 
-@cache
-def lanes_of(element: Type, most: int = 16) -> int:
-    """Lanes of the widest vectors of `element` that this machine has, up to `most`."""
-    features = initialise_llvm().get_host_cpu_features()
-    width = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
-    return min(most, width // element.size)
+def lanes_of(element: Type) -> int:
+    """Lanes of the vectors of `element` that kernels use: the machine's widest, up to 16."""
+    return min(16, vector_bytes() // element.size)
 
 
 def is_vector(kind: Any) -> bool:

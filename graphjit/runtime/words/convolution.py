@@ -41,10 +41,6 @@ three is computed from the others.
     COPY_WEIGHT,  # 1 if the matrix of weights must be copied to lie in rows without gaps
     COPY_RESULT,  # 1 if the planes of the result must be
     BY_OUTPUT,  # the weight's gradient: 1 if the range counts output channels, 0 for channels
-    GEMM,
-    GET_THREADS,
-    SET_THREADS,
-    STATUS,
     SCRATCH,
     WORDS,
-) = range(41)
+) = range(37)

@@ -14,7 +14,6 @@
     C_ROW,
     C_COLUMN,
     ACCUMULATE,  # 1 to add to what is in c
-    BY_COLUMNS,  # 1 if the range counts batches x columns, 0 for batches x rows
     BATCH,  # extents of BATCH_DIMS batch dimensions
     _BATCH_1,
     _BATCH_2,
@@ -31,15 +30,10 @@
     _C_BATCH_1,
     _C_BATCH_2,
     _C_BATCH_3,
-    GEMM,  # address of the library's function
-    GET_THREADS,  # omp_get_max_threads and omp_set_num_threads, or 0
-    SET_THREADS,
-    PACK_A,  # 1 if the operand must be copied to scratch first
-    PACK_B,
-    STATUS,
-    SCRATCH,
+    ROW_BLOCK,  # rows that one step of the range stands for
+    SCRATCH,  # where b is packed, or 0 if its columns are neighbours
     WORDS,
-) = range(38)
+) = range(32)
 
 BATCH_DIMS = 4
 #: Batch dimensions from the last to the first.
