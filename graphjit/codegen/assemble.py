@@ -25,7 +25,7 @@ from ..runtime.program import Program
 from .library import in_library, library_call
 from .lower import lower
 from .placement import Placement
-from .views import sliced, view_layout
+from .views import is_view, sliced, view_layout
 
 #: address range of one buffer before memory is laid out; no buffer is as large
 SPAN = 1 << 44
@@ -174,7 +174,7 @@ class _Assembler:
     # --- nodes --------------------------------------------------------------------------------
 
     def _emit(self, node: Node) -> None:
-        if node.op.kind == "view":
+        if is_view(node):
             self._emit_view(node)
         elif node.op.name == "concat":
             self._emit_concat(node)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..ir.graph import Graph, Node, Value, producers
 from ..runtime.instruction import External, Layout
-from .views import home_of_operand, sliced
+from .views import home_of_operand, is_view, sliced
 
 
 class Placement:
@@ -43,7 +43,7 @@ class Placement:
             for value in node.inputs:
                 if value in root:
                     last[root[value]] = position
-                    if node.op.kind == "view":
+                    if is_view(node):
                         root[node.output] = root[value]
         for value in self.graph.results:
             if value in root:
@@ -62,7 +62,7 @@ class Placement:
             node = self.made_by.get(value)
             if node is None:
                 return
-            if node.op.kind != "view":
+            if not is_view(node):
                 if allowed(node):
                     self.homes[value] = home
                 return

@@ -27,9 +27,16 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
             return sliced(base, node.output.shape, **attrs)
         case "diagonal":
             return _diagonal(base, node.output.shape, **attrs)
+        case "flip":
+            return _flipped(base, attrs["dims"])
         case "unfold":
             return _unfolded(base, node.output.shape, **attrs)
     return None
+
+
+def is_view(node: Node) -> bool:
+    """Whether `node` is a view, or an op that only reads its operand in another order."""
+    return node.op.kind == "view" or node.op.name == "flip"
 
 
 def home_of_operand(node: Node, home: Layout) -> Layout | None:
@@ -66,6 +73,15 @@ def _diagonal(base: Layout, shape: Sequence[int], offset: int, dim1: int, dim2: 
     kept = [s for i, s in enumerate(base.strides) if i not in (dim1, dim2)]
     result = moved(base, start if all(shape) else 0)
     return replace(result, shape=tuple(shape), strides=(*kept, step))
+
+
+def _flipped(base: Layout, dims: Sequence[int]) -> Layout:
+    strides = list(base.strides)
+    start = 0
+    for dim in dims:
+        start += (base.shape[dim] - 1) * strides[dim]
+        strides[dim] = -strides[dim]
+    return replace(moved(base, start if all(base.shape) else 0), strides=tuple(strides))
 
 
 def _unfolded(base: Layout, shape: Sequence[int], dim: int, size: int, step: int) -> Layout:

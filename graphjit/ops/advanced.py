@@ -93,6 +93,7 @@ def _advanced_checks(F: Any, x: Any, indices: Sequence[Any], dims: Shape) -> lis
 index = declare(
     "index",
     "gather",
+    host_only=True,
     infer=_infer_index,
     eval=_eval_index,
     checks=lambda F, x, *indices, dims: _advanced_checks(F, x, indices, dims),
@@ -182,6 +183,7 @@ def _put(base: Any, values: Any, *indices: Any, dims: Shape, accumulate: bool) -
 index_put = declare(
     "index_put",
     "scatter",
+    host_only=True,
     infer=_infer_index_put,
     eval=_eval_index_put,
     checks=lambda F, base, values, *indices, dims, accumulate: _advanced_checks(

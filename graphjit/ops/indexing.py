@@ -126,6 +126,7 @@ def _scattered(accumulate: bool) -> Callable[..., Any]:
 gather = declare(
     "gather",
     "gather",
+    host_only=True,
     checks=_index_checks,
     infer=_infer_gather,
     eval=_eval_gather,
@@ -218,6 +219,7 @@ def _gather_into(F: Any, g: Any, index: Any, shape: Shape, dim: int) -> Any:
 scatter = declare(
     "scatter",
     "scatter",
+    host_only=True,
     checks=_index_checks,
     infer=_infer_scatter,
     eval=_scatter_eval(_write),
@@ -236,6 +238,7 @@ scatter = declare(
 scatter_add = declare(
     "scatter_add",
     "scatter",
+    host_only=True,
     checks=_index_checks,
     infer=_infer_scatter,
     eval=_scatter_eval(_accumulate),
@@ -275,6 +278,7 @@ def _eval_index_select(xp: Any, x: Any, index: Any, dim: int) -> Any:
 index_select = declare(
     "index_select",
     "gather",
+    host_only=True,
     checks=_index_checks,
     infer=_infer_index_select,
     eval=_eval_index_select,
@@ -362,6 +366,7 @@ def _added_rows(base: Any, index: Any, src: Any, dim: int) -> Any:
 index_add = declare(
     "index_add",
     "scatter",
+    host_only=True,
     checks=_index_checks,
     infer=_infer_index_add,
     eval=_eval_index_add,

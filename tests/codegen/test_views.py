@@ -63,6 +63,7 @@ VIEWS = [
     ("slice_", (5, 4), {"dim": 1, "start": 4, "stop": 4, "step": 1}, lambda x: x[:, 4:4]),
     ("diagonal", (3, 4), {"offset": 1, "dim1": 0, "dim2": 1}, lambda x: x.diagonal(1)),
     ("diagonal", (4, 3), {"offset": -2, "dim1": 0, "dim2": 1}, lambda x: x.diagonal(-2)),
+    ("flip", (2, 3, 4), {"dims": (0, 2)}, lambda x: np.flip(x, (0, 2))),
     ("reshape", (2, 6), {"shape": (3, 4)}, lambda x: x.reshape(3, 4)),
 ]
 
