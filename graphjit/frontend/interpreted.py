@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import CheckFailed
 from ..ir.graph import Graph
 from ..ir.interp import interpret
+from .quiet import QUIET, restore, silence
 
 
 class Interpreted:
@@ -27,13 +28,17 @@ class Interpreted:
             self.bound[slot] if slot in self.bound else next(passed)
             for slot in range(len(self.graph.inputs))
         ]
+        token = silence(QUIET)
         try:
             outputs, updates = interpret(self.graph, inputs)
         except CheckFailed:
             return False
+        finally:
+            restore(token)
         for target, result in zip(passed, outputs, strict=True):
             np.copyto(target, result)
         places = {value: array for value, array in zip(self.graph.inputs, inputs, strict=True)}
-        for (old, _), new in zip(self.graph.updates, updates, strict=True):
+        copies = [np.array(new) for new in updates]  # they may be views of each other's places
+        for (old, _), new in zip(self.graph.updates, copies, strict=True):
             np.copyto(places[old], new)
         return True

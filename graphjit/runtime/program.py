@@ -224,7 +224,8 @@ class Program:
             owner = image.arena if isinstance(pointer, Arena) else arrays[pointer.slot]
             return view(layout, owner.ctypes.data, owner)
 
-        results = call.function(*map(find, call.inputs))
+        with np.errstate(all="ignore"):
+            results = call.function(*map(find, call.inputs))
         if not isinstance(results, tuple):
             results = (results,)
         for layout, result in zip(call.outputs, results, strict=True):
