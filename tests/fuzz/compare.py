@@ -38,7 +38,7 @@ def _observations(a: Observation, b: Observation, same_library: bool) -> str:
     if a.same != b.same:
         return f"{min(a.same ^ b.same)} are one object in one run only"
     for name, strides in a.strides.items():
-        if strides != b.strides[name]:
+        if strides and b.strides[name] and strides != b.strides[name]:
             return f"{name} has strides {strides}, then {b.strides[name]}"
     return "" if a.generator == b.generator else "the generator's state differs"
 

@@ -93,7 +93,7 @@ def _call(names: dict[str, Any], lines: list[str]) -> Observation:
         if a < b and tensors[a] is tensors[b] and hasattr(tensors[a], "requires_grad")
     )
     seen.strides = {
-        name: value.stride() for name, value in tensors.items()
+        name: _steps(value) for name, value in tensors.items()
         if name[0] == "r" and hasattr(value, "requires_grad")
     }
     seen.shared = _shared(tensors)
@@ -141,6 +141,12 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _parts(f"{name}.groups", state["param_groups"])
     elif type(value).__module__ == "program":
         yield from _parts(name, vars(value))
+
+
+def _steps(tensor: Any) -> tuple[int, ...]:
+    """Strides where they matter; none for an expanded tensor, whose like may be written out."""
+    steps = tuple(s for s, extent in zip(tensor.stride(), tensor.shape) if extent > 1)
+    return () if 0 in steps or not tensor.numel() else steps
 
 
 def _shared(tensors: dict[str, Any]) -> frozenset[tuple[str, str]]:

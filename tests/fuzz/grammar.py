@@ -114,7 +114,7 @@ T.set_rng_state(T.get_rng_state()) | {m}.load_state_dict({m}.state_dict()) | {m}
 {o}.param_groups[0]['momentum'] = 0.5 | function.__defaults__ = (3.0,) | h0.scale = c0
 {a} = {a}.t()
 T.set_default_dtype(T.float64) | T.set_default_dtype(T.float32) | {a} = {a}.expand(2, *{a}.shape)
-T.nn.functional.relu = T.nn.functional.relu | c0 = {a} | c0 = {a}[:1] | {p}.grad.add_(1)
+Holder.scale = {n} | c0 = {a} | c0 = {a}[:1] | {p}.grad.add_(1)
 """
 
 MODELS = (
