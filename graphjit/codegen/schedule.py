@@ -166,6 +166,22 @@ class _Context:
     def _is_scalar(self, number: int) -> bool:
         return not self.values[number].axes & ~self.open
 
+    def _first_loop(self, missing: Axes) -> int:
+        """The position in the nest of the outermost of the axes that have no loop yet."""
+        return min(self.shared.position[axis] for axis in members(missing))
+
+    def _crosses(self, number: int) -> bool:
+        """Whether a deep reduction takes away an axis whose loop goes around those it needs.
+
+        It is then computed in loops of its own and kept in an array.
+        """
+        value = self.values[number]
+        missing = self._missing(value.axes)
+        if value.op != REDUCE or not missing:
+            return False
+        taken = self.shared.reduced_axis(number)
+        return taken != self.vector and self._first_loop(taken) < self._first_loop(missing)
+
     def _find_needed(self) -> None:
         seen: set[int] = set()
         stack = [root.value for root in self.roots]
@@ -185,6 +201,8 @@ class _Context:
         value = self.values[number]
         places = [self.place[arg] for arg in value.args if arg in self.place]
         latest = max(places, default=(0, 0, 0, 0))
+        if self._crosses(number):
+            return (latest[0] + 1, 0, 0, 0)
         if not self._is_own(number):
             return (latest[0], 1, 0, 0)
         if value.op != REDUCE:
@@ -201,8 +219,7 @@ class _Context:
         missing = self._missing(root.axes)
         if not missing:
             return place
-        first = min(self.shared.position[axis] for axis in members(missing))
-        return (place[0], 1, 0, first)
+        return (place[0], 1, 0, self._first_loop(missing))
 
     def _segment(self) -> None:
         """Distribute roots over segments, then decide what each computes."""
@@ -239,12 +256,18 @@ class _Context:
             self._spill(number, home)
             segment.fetched.add(number)
             return
+        self._compute_in(number, place, segment)
+
+    def _compute_in(self, number: int, place: Place, segment: _Segment) -> None:
         segment.closure.add(number)
-        for arg in value.args:
+        for arg in self.values[number].args:
             self._visit(arg, place, segment)
 
     def _home(self, number: int, place: Place) -> Place | None:
         """The earlier segment that should keep `number` for the one at `place`, if any."""
+        if self._crosses(number):
+            missing = self._missing(self.values[number].axes)
+            return (self.place[number][0] - 1, 1, 0, self._first_loop(missing))
         if not self.shared.may_spill:
             return None
         cost = self._cost(number, place)
@@ -281,7 +304,7 @@ class _Context:
         local = self.shared.new_local(number, self.open)
         segment = self._segment_at(home)
         segment.roots.append(_Root(number, self.values[number].axes, local=local))
-        self._visit(number, home, segment)
+        self._compute_in(number, home, segment)
         self.spilled[number] = (local, home)
 
     def _postpone_stores(self) -> bool:

@@ -7,7 +7,9 @@ import os
 
 import numpy as np
 import pytest
-from running import TOLERANCE, Body, expected, run
+from running import TOLERANCE, Body, expected, prepare, run
+
+from graphjit.codegen import arrange, lower, phases
 
 COUNT = 40
 UNARY = ("neg", "abs", "tanh", "sigmoid", "relu", "sign", "floor")
@@ -95,9 +97,9 @@ class Random:
         return self.body.graph(*chosen)
 
 
-def seeds():
+def seeds(first=0):
     alone = os.environ.get("GRAPHJIT_TEST_SEED")
-    return [int(alone)] if alone else range(COUNT)
+    return [int(alone)] if alone else range(first, first + COUNT)
 
 
 @pytest.mark.parametrize("seed", seeds())
@@ -105,7 +107,45 @@ def test_random_body(seed):
     drawn = Random(seed)
     graph = drawn.graph()
     wanted = expected(graph, [array.copy() for array in drawn.arrays])
-    got = run(graph, drawn.arrays)
+    assert_equal(run(graph, drawn.arrays), wanted, seed)
+
+
+@pytest.mark.parametrize("seed", seeds(1000))
+def test_random_body_in_small_pieces(seed, monkeypatch):
+    """As if all extents were long: tiles, chunks, written-out axes, and locals off the stack."""
+    lower._lowered.cache_clear()
+    for module in (arrange, lower, phases):
+        monkeypatch.setattr(module, "TILE", 8)
+    monkeypatch.setattr(arrange, "SHORT", 4)
+    monkeypatch.setattr(lower, "STACK_BYTES", 256)
+    for name, small in (("SERIAL", 50), ("CHUNK", 24), ("STREAK", 4)):
+        monkeypatch.setattr(phases, name, small)
+    test_random_body(seed)
+    lower._lowered.cache_clear()
+
+
+@pytest.mark.parametrize("seed", seeds(2000))
+def test_random_body_in_place(seed):
+    drawn = Random(seed)
+    graph = drawn.graph()
+    wanted = expected(graph, [array.copy() for array in drawn.arrays])
+    inplace = {}
+    for position, value in enumerate(graph.outputs):
+        free = [
+            i
+            for i, operand in enumerate(graph.inputs)
+            if operand.spec == value.spec and i not in inplace.values()
+        ]
+        if free and drawn.rng.random() < 0.7:
+            inplace[position] = drawn.pick(free)
+    outputs = [np.full(v.shape, 77, v.dtype.numpy) for v in graph.outputs]
+    program, passed, _ = prepare(graph, drawn.arrays, outputs, inplace, pieces=3)
+    program(*passed)
+    got = [drawn.arrays[inplace[i]] if i in inplace else o for i, o in enumerate(outputs)]
+    assert_equal(got, wanted, seed)
+
+
+def assert_equal(got, wanted, seed):
     for position, (one, other) in enumerate(zip(got, wanted, strict=True)):
         assert one.shape == other.shape
         assert one.dtype == other.dtype
