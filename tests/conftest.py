@@ -1,4 +1,4 @@
-"""What every test runs under: no silent fall-back, and a kernel cache of this run's own."""
+"""What every test runs under: no silent fall-back, every graph verified, and a kernel cache of this run's own."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the run that started them
     os.environ["GRAPHJIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="graphjit-test-cache-")
 os.environ["GRAPHJIT_STRICT"] = "1"
+os.environ["GRAPHJIT_CHECK"] = "1"
 # One worker runs on each core: OpenBLAS threads that wait for one another would stall them all.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # for the programs that tests start

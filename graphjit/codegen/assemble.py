@@ -78,12 +78,18 @@ class Assembled:
         return [f"{1e6 * row.seconds:10.2f} us  {row.name}" for row in rows]
 
     def run(self, *arrays: np.ndarray) -> bool:
-        """Compute the outputs and update inputs in place; False, with nothing changed, on a check.
+        """Compute the outputs and update inputs in place.
 
-        `arrays` are the inputs that are not bound, with the strides that the graph was compiled
-        for, then the outputs.
+        False, with nothing changed, if a check or a call on the host fails: eager code, run
+        instead, then raises the right error. `arrays` are the inputs that are not bound, with the
+        strides that the graph was compiled for, then the outputs.
         """
-        return self.program(*arrays) == 0
+        if not self.fallbacks:
+            return self.program(*arrays) == 0
+        try:
+            return self.program(*arrays) == 0
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+            return False
 
 
 def assemble(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ..ir.graph import Graph, Node, Value, producers
+from ..passes.schedule import may_fail
 from ..runtime.instruction import External, Layout
 from .views import home_of_operand, is_view, sliced
 
@@ -25,9 +26,9 @@ class Placement:
         self.order = {node: i for i, node in enumerate(graph.nodes)}
         self.homes: dict[Value, Layout] = {}
         self.last_read = self._last_reads()
-        self.last_check = max(
-            (self.order[self.made_by[v]] for v in graph.checks if v in self.made_by), default=-1
-        )
+        checks = [self.made_by[v] for v in graph.checks if v in self.made_by]
+        risky = checks + [node for node in graph.nodes if may_fail(node)]
+        self.last_risk = max((self.order[node] for node in risky), default=-1)
         self.readers = Counter(v for node in graph.nodes for v in node.inputs)
         self.readers.update(graph.results)
         for slot, value in enumerate(graph.outputs, len(graph.inputs)):
@@ -52,7 +53,7 @@ class Placement:
 
     def _unread_after(self, old: Value, node: Node) -> bool:
         """Whether `old` may be overwritten by `node`: all is read, and nothing can fail any more."""
-        return max(self.last_read.get(old, -1), self.last_check + 1) <= self.order[node]
+        return max(self.last_read.get(old, -1), self.last_risk + 1) <= self.order[node]
 
     def _offer(
         self, value: Value, home: Layout, allowed: Callable[[Node], bool] = lambda node: True

@@ -580,3 +580,24 @@ def test_an_array_made_inside_the_function_is_not_frozen():
     with pytest.warns(UserWarning, match="an array, whose elements Python can change"):
         assert f(gj.ones(2)).tolist() == [1, 1]
     assert f(gj.ones(2)).tolist() == [2, 2]
+
+
+def test_an_index_out_of_range_raises_in_a_replay_and_changes_nothing():
+    """A call on the host that failed after an update left the update behind."""
+    table = gj.zeros(4, requires_grad=True)
+    optimizer = optim.SGD([table], lr=1.0)
+
+    @gj.trace
+    def step(index):
+        optimizer.zero_grad()
+        loss = table.sum()
+        loss.backward()
+        optimizer.step()
+        return table.detach()[index]
+
+    for _ in range(3):
+        step(gj.tensor([0, 1]))
+    before = table.detach().clone()
+    with pytest.raises(IndexError, match="out of bounds"):
+        step(gj.tensor([0, 9]))
+    assert gj.equal(table, before - 1)
