@@ -285,7 +285,7 @@ class Emitter:
         body: Sequence[ast.stmt],
         kind: Lanes | None = None,
     ) -> None:
-        """A loop of the machine. The step, if any, is known while compiling."""
+        """A loop of the machine. A step that is not known while compiling is positive."""
         begin, end, step = [[0, *limits, 1], [*limits, 1], limits][len(limits) - 1]
         counter = self.variable(convert(self.builder, begin, i64.llvm))
         self.put(counter, begin)
@@ -293,7 +293,7 @@ class Emitter:
         check, inside, next, after = map(self.block, ("check", "loop", "next", "done"))
         self.go(check)
         self.at(check)
-        order = "<" if step > 0 else ">"
+        order = "<" if is_runtime(step) or step > 0 else ">"
         self.builder.cbranch(self.builder.icmp_signed(order, self.get(counter), end), inside, after)
         self.at(inside)
         self.assign(target, self.get(counter))
@@ -301,7 +301,8 @@ class Emitter:
             self.statements(body)
         self.go(next)
         self.at(next)
-        self.put(counter, self.builder.add(self.get(counter), i64.llvm(step), flags=("nsw",)))
+        following = self.builder.add(self.get(counter), materialised(step), flags=("nsw",))
+        self.put(counter, following)
         back = self.builder.branch(check)
         if kind is not None:
             annotate(self.builder, back, kind)

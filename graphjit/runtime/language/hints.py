@@ -1,7 +1,7 @@
 """What a kernel may promise of a loop, and LLVM's words for it.
 
-A loop over `lanes(...)` instead of `range(...)` has iterations that may run in any order or at once:
-none reads what another writes. Accesses have to be marked by `in_lanes` to be covered by that.
+A loop over `lanes(...)` instead of `range(...)` has iterations that may run in any order or at
+once: none reads what another writes. Accesses marked by `in_lanes` are covered by that.
 """
 
 from __future__ import annotations
