@@ -67,8 +67,17 @@ def grad(
             f"{which} appears to not have been used in the graph. Set allow_unused=True if this is "
             "the desired behavior."
         ))
-    return tuple(g if g is None or isinstance(g, Tensor) else Tensor._of(np.array(g))
-                 for g in found)
+    return tuple(g if g is None or create_graph else _as_own(g) for g in found)
+
+
+def _as_own(grad: Any) -> Tensor:
+    """A gradient in memory of its own, as a tensor off the tape."""
+    if isinstance(grad, Tensor):  # a recorder is on
+        from .tape import TENSORS
+
+        copy: Tensor = TENSORS.clone(grad.detach())
+        return copy
+    return Tensor._of(np.array(grad))
 
 
 def _sequence(tensors: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -151,6 +151,7 @@ class Recorder:
         self.predicates: dict[ScalarSource, bool] = {}
         self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.grads_absent: list[Tensor] = []
+        self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
         self.effects: list[Callable[[], None]] = []
         self.namespace = Namespace(self._bind)
@@ -321,6 +322,7 @@ class Recorder:
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
+        self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
 
     def _owner(self, tensor: Tensor) -> Tensor | int:
@@ -332,13 +334,13 @@ class Recorder:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
         everything, grads = list(results), []
         for owner, before in self.grads.values():
-            if owner._grad is not before:
+            if owner._grad is not before or id(owner) in self.grads_written:
                 place = None if owner._grad is None else len(everything)
                 grads.append((self._owner(owner), place))
                 everything += [] if owner._grad is None else [owner._grad]
-        places: dict[Value, int] = {}
+        values: list[Value] = []
         orders: dict[int, tuple[int, ...]] = {}
-        outputs = self._results(everything, places, orders)
+        outputs = self._results(everything, values, orders)
         self._check_overlap()
         if any(tensor._grad_fn is not before for tensor, before in self.tapes):
             self.refuse("a tensor from outside was changed in place by an op that the tape follows")
@@ -348,7 +350,7 @@ class Recorder:
         graph = Graph(
             tuple(root.initial for root in self.inputs if root.initial is not None),
             tuple(self.builder.nodes),
-            tuple(places),
+            tuple(values),
             tuple((root.initial, root.value) for root in written if root.initial is not None),
             checks=tuple(self.checks),
         )
@@ -367,11 +369,12 @@ class Recorder:
         )
 
     def _results(
-        self, results: Sequence[Tensor], places: dict[Value, int], orders: dict[int, Any]
+        self, results: Sequence[Tensor], values: list[Value], orders: dict[int, Any]
     ) -> list[Fresh | Existing | Again]:
-        """How each returned tensor is made at each replay; computed values get a place."""
+        """How each returned tensor is made at each replay; `values` are what is to be computed."""
         found: list[Fresh | Existing | Again] = []
         first: dict[int, int] = {}
+        places: dict[Root, int] = {}
         entries = [self.entry(tensor) for tensor in results]
         owners = Counter(entry.root for entry in entries)
         for number, (tensor, entry) in enumerate(zip(results, entries, strict=True)):
@@ -384,11 +387,12 @@ class Recorder:
             elif source is not None and not isinstance(source, Scalar):
                 found.append(self._existing(tensor, source, entry.chain))
             elif owners[entry.root] == 1 and tensor._array.flags.c_contiguous:
-                place = places.setdefault(self.read(tensor), len(places))
-                found.append(Fresh(place, None, tensor))
+                found.append(Fresh(len(values), None, tensor))
+                values.append(self.read(tensor))
             else:
-                place = places.setdefault(entry.root.value, len(places))
+                place = places.setdefault(entry.root, len(values))
                 found.append(Fresh(place, entry.chain, tensor))
+                values += [entry.root.value] if place == len(values) else []
                 order = _order(entry.root.array)
                 if order is not None:
                     orders[place] = order
@@ -408,6 +412,8 @@ class Recorder:
         """A written input must not share memory with another one."""
         arrays = [root.array for root in self.inputs]
         for root in self.inputs:
+            if root.written and _overlaps_itself(root.array):
+                self.refuse("a tensor written in the step has elements that share memory")
             if root.written and any(
                 other is not root.array and np.may_share_memory(root.array, other)
                 for other in arrays
@@ -455,6 +461,11 @@ def _element_strides(array: np.ndarray) -> tuple[int, ...]:
     if any(stride % array.itemsize for stride in array.strides) or not array.flags.aligned:
         raise TraceRefused("an array whose strides are no multiples of its element size")
     return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def _overlaps_itself(array: np.ndarray) -> bool:
+    steps = zip(array.strides, array.shape, strict=True)
+    return array.size > 0 and any(step == 0 and extent > 1 for step, extent in steps)
 
 
 def _order(array: np.ndarray) -> tuple[int, ...] | None:

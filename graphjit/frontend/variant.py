@@ -214,15 +214,15 @@ class Variant:
         for guard in self.others:
             if not guard.holds():
                 return False
-        for position, array in self.pinned:
-            if tensors[position]._array is not array:
+        for position, tensor in self.pinned:
+            if tensors[position] is not tensor:
                 return False
         return self.grads_fit(tensors) and self._apart(tensors)
 
-    def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, np.ndarray]]:
+    def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
         """Arguments that the function could also reach by other ways, which were not told apart."""
         reached = {id(t._array) for guard in self.guards for t in tensors_in(guard.expected)}
-        return [(i, t._array) for i, t in enumerate(tensors) if id(t._array) in reached]
+        return [(i, t) for i, t in enumerate(tensors) if id(t._array) in reached]
 
     def _still_structured(self) -> bool:
         if default_float() is not self.default:
@@ -343,7 +343,8 @@ def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
         base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
     if out.same:
         return base
-    return _seen_through(base.detach() if out.detached else base, out.chain)
+    detached = out.detached or (base._requires_grad and not out.like._requires_grad)
+    return _seen_through(base.detach() if detached else base, out.chain)
 
 
 def _seen_through(base: Tensor, chain: Chain) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 
 import graphjit as gj
+from graphjit import nn
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -88,3 +89,77 @@ def test_windows_of_unfold_share_memory():
     for _ in range(2):
         result, _ = traced(x)
     assert windows.tolist() == result.tolist() == [[i + 2, i + 3] for i in range(4)]
+
+
+def test_a_write_through_an_expanded_argument():
+    """`x[::2].mul_(-1)` on an expanded `x` was replayed for one of the rows that are one."""
+    step = gj.trace(lambda x: x[::2].mul_(-1).clone())
+    base = gj.ones(1, 4)
+    with pytest.warns(UserWarning, match="elements that share memory"):
+        step(base.expand(2, 4))
+    step(base.expand(2, 4))
+    assert base.tolist() == [[1] * 4]
+
+
+def test_a_view_of_a_detached_parameter_is_detached():
+    """A replay of `p.detach().t()` gave a view that requires grad."""
+    p = gj.ones(2, 3, requires_grad=True)
+    traced = gj.trace(lambda: p.detach().t())
+    for _ in range(3):
+        assert not traced().requires_grad
+
+
+def test_equal_results_do_not_share_memory():
+    """After `a.copy_(b)`, a replay returned one array for both."""
+    @gj.trace
+    def copied(x):
+        a, b = x * 1, x * 2
+        a.copy_(b)
+        return a, b
+
+    for _ in range(3):
+        a, b = copied(gj.ones(2))
+        a.zero_()
+        assert b.tolist() == [2, 2]
+
+
+def test_grad_set_to_none_without_a_look():
+    """`p.grad = None`, recorded while it was None, was left out of replays."""
+    p = gj.ones(2, requires_grad=True)
+
+    @gj.trace
+    def forget():
+        p.grad = None
+
+    for _ in range(3):
+        forget()
+        assert p.grad is None
+        p.grad = gj.ones(2)
+
+
+def test_gradients_of_autograd_grad_may_be_written():
+    """While recording, a gradient could be an expanded array, or the same as another one."""
+    @gj.trace
+    def doubled(x, y):
+        a, b = gj.autograd.grad((x + y).sum(), [x, y])
+        a.mul_(2)
+        return a, b
+
+    x, y = gj.ones(3, requires_grad=True), gj.ones(3, requires_grad=True)
+    for _ in range(3):
+        a, b = doubled(x, y)
+        assert a.tolist() == [2] * 3 and b.tolist() == [1] * 3
+
+
+def test_dropout_of_integers_is_an_error():
+    """Eager dropout of integers gave integers, which could not be compiled."""
+    with pytest.raises(RuntimeError, match="can't be cast to the desired output type Long"):
+        nn.functional.dropout(gj.arange(3), 0.5)
+    assert nn.functional.dropout(gj.arange(3), 1.0).tolist() == [0, 0, 0]
+
+
+def test_softmax_of_nothing():
+    """A reduction over no elements inside a composite could not be decomposed."""
+    traced = gj.trace(lambda x: x.softmax(0))
+    for _ in range(3):
+        assert traced(gj.ones(0)).shape == (0,)

@@ -68,7 +68,7 @@ def execute(program: Program, library: str, wrap: Callable[..., Any] | None = No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = compile(program.definition(), "<program>", "exec")
-        exec(code, names)  # noqa: S102  (programs are this package's own)
+        exec(code, names)
         step = names["step"] = names["function"] if wrap is None else wrap(names["function"])
         calls = []
         for number, call in enumerate(program.calls):
@@ -82,7 +82,7 @@ def _call(names: dict[str, Any], lines: list[str]) -> Observation:
     seen = Observation()
     try:
         for line in lines:
-            exec(line, names)  # noqa: S102
+            exec(line, names)
     except Exception as error:  # noqa: BLE001  (any exception is what the program does)
         seen.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     gc.collect(0)

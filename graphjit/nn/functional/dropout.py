@@ -9,6 +9,7 @@ from ...frontend.dispatch import assign
 from ...frontend.random import default_generator, rand
 from ...frontend.tape import TENSORS as F
 from ...frontend.tensor import Tensor
+from ...ops.core import type_name
 from ...ops.philox import blocks_needed
 
 
@@ -38,8 +39,17 @@ def dropout(
     check_probability(p)
     if not training or p == 0.0:
         return input
-    seed, offset = default_generator.draw(blocks_needed(input.numel(), float32))
-    result, _ = F.dropout(input, seed, offset, p=p)
+    if not input.numel():
+        return input
+    if input.is_floating_point():
+        seed, offset = default_generator.draw(blocks_needed(input.numel(), float32))
+        result, _ = F.dropout(input, seed, offset, p=p)
+    elif p == 1.0:
+        result = F.full(shape=input.shape, value=0, dtype=input.dtype)
+    else:
+        raise RuntimeError(
+            f"result type Float can't be cast to the desired output type {type_name(input.dtype)}"
+        )
     return assign(input, result) if inplace else result
 
 
