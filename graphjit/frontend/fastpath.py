@@ -39,7 +39,9 @@ def specialised(op: Op) -> Call:
         return _unary(op)
     if op.n_outputs == 1 and len(op.vjps) == 2:
         return _binary(op)
-    return _several(op) if op.promotion == "none" and op.kind != "view" else _general(op)
+    if op.promotion != "none" or op.kind == "view":
+        return _general(op)
+    return _ternary(op) if op.n_outputs == 1 and len(op.vjps) == 3 else _several(op)
 
 
 def _general(op: Op) -> Call:
@@ -232,6 +234,50 @@ def _choice(op: Op) -> Call:
                 shapes = tuple([getattr(v, "shape", ()) for v in arrays])
                 out._requires_grad = True
                 out._grad_fn = node(edges, *kept, {}, shapes)
+        return out
+
+    return call
+
+
+def _ternary(op: Op) -> Call:
+    """For three operands, of which the last may be left out: layers with a bias."""
+    evaluate, node, several = op.eval, node_type(op), _several(op)
+    flags = [vjp is not None for vjp in op.vjps]
+    keepers: dict[tuple[bool, bool, bool], Keeper] = {}
+
+    def call(x: Any, y: Any, z: Any = None, **attrs: Any) -> Any:
+        try:
+            a, b, c = x._array, y._array, z._array
+        except AttributeError:
+            return several(x, y, **attrs) if z is None else apply(op, (x, y, z), attrs)
+        if MODE.recorder is not None:
+            return apply(op, (x, y, z), attrs)
+        token = silence(QUIET)
+        try:
+            result = evaluate(np, a, b, c, **attrs)
+        except Exception as error:  # noqa: BLE001  (whatever NumPy raises becomes PyTorch's error)
+            raise explain(op, (x, y, z), attrs, error) from None
+        finally:
+            restore(token)
+        out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
+        if MODE.grad and result.dtype.kind in "fc":
+            needs = (
+                flags[0] and (x._requires_grad or (x._view is not None and x._tracked())),
+                flags[1] and (y._requires_grad or (y._view is not None and y._tracked())),
+                flags[2] and (z._requires_grad or (z._view is not None and z._tracked())),
+            )
+            keep = keepers.get(needs)
+            if keep is None:
+                if True not in needs:
+                    return out
+                keep = keepers[needs] = keeper(op, needs, (False, False, False), 1)
+            edges = (
+                x._edge() if needs[0] else None,
+                y._edge() if needs[1] else None,
+                z._edge() if needs[2] else None,
+            )
+            out._requires_grad = True
+            out._grad_fn = node(edges, *keep(x, y, z, out), attrs)
         return out
 
     return call

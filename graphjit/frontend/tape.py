@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cache
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,9 @@ class Node(_Unobserved):
     op: Op
     #: for each entry of `saved`: ("in" | "out" | other, position)
     kinds: tuple[tuple[str, int], ...] = ()
-    #: the op's, if it has one output and a vjp for each input
+    #: the op's, if it has one for each input
     vjps: tuple[Callable[..., Any] | None, ...] | None = None
+    single = True
 
     def __init__(
         self,
@@ -192,8 +194,9 @@ def node_type(op: Op) -> type[Node]:
     """The class of nodes of `op`, called `<grad_name>Backward0`."""
     cls = _NODE_TYPES.get(op.name)
     if cls is None:
-        vjps = op.vjps if op.n_outputs == 1 and op.joint_vjp is None else None
-        fields = {"__slots__": (), "op": op, "kinds": kinds(op), "vjps": vjps}
+        vjps = op.vjps if op.joint_vjp is None else None
+        fields = {"__slots__": (), "op": op, "kinds": kinds(op), "vjps": vjps,
+                  "single": op.n_outputs == 1}  # fmt: skip
         cls = _NODE_TYPES[op.name] = type(f"{op.grad_name}Backward0", (Node,), fields)
     return cls
 
@@ -236,6 +239,25 @@ def run_backward(
         MODE.grad = before
 
 
+def propagate(root: Tensor, retain_graph: bool) -> None:
+    """`run_backward` from one element, whose gradient is one, into the `.grad` of the leaves."""
+    array = root._array
+    before, MODE.grad = MODE.grad, False
+    token = silence(QUIET)
+    try:
+        _Walk(False, False, retain_graph, None).run((root,), (_one(array.shape, array.dtype),))
+    finally:
+        restore(token)
+        MODE.grad = before
+
+
+@cache
+def _one(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    one = np.ones(shape, dtype)
+    one.flags.writeable = False
+    return one
+
+
 class _Walk:
     """One backward pass. Gradients wait for their node; the newest node that has any comes next,
 
@@ -270,7 +292,7 @@ class _Walk:
             node = heappop(heap)[1]
             waiting = pending.pop(node)
             if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
-                self._pass_on(node, waiting.pop())
+                self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
             elif useful is None or node in useful:
                 self._visit(node, waiting)
         if self.inputs is None:
@@ -305,7 +327,7 @@ class _Walk:
         return id(edge) in self.wanted
 
     def _pass_on(self, node: Node, g: Any) -> None:
-        """`_visit` for arrays, where nothing watches and the node has one output."""
+        """`_visit` for arrays, where nothing watches."""
         arrays, edges, attrs, shapes = node._unpack(False), node.edges, node.attrs, node.shapes
         if not self.retain:
             node.release()

@@ -19,7 +19,7 @@ from .methods import Methods
 from .mode import MODE, grad_mode
 from .size import Size
 from .state import VERSIONS
-from .tape import TENSORS, Node, run_backward
+from .tape import TENSORS, Node, propagate, run_backward
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class Tensor(Methods):
         recorder = MODE.recorder
         if recorder is not None:
             return recorder.read_grad(self)
-        if self._grad_fn is not None and not self._retains_grad:
+        if self._grad is None and self._grad_fn is not None and not self._retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
                 ".grad attribute won't be populated during autograd.backward(). If you indeed want "
@@ -369,6 +369,10 @@ class Tensor(Methods):
         Raises:
             RuntimeError: no gradient is given for several elements, or nothing requires grad.
         """
+        plain = gradient is None and inputs is None and not create_graph
+        if plain and MODE.recorder is None and self._array.size == 1 and self._tracked():
+            propagate(self, bool(retain_graph))
+            return
         from .autograd import backward
 
         backward((self,), (gradient,), retain_graph, create_graph, inputs)

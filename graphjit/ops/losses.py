@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,6 +64,8 @@ def _infer_loss(name: str, x: Spec, *others: Spec, reduction: str) -> tuple[Spec
 
 
 def _count(*operands: Any) -> int:
+    if len(operands) == 1:
+        return math.prod(operands[0].shape)
     shape = broadcast_shapes(*(x.shape for x in operands if x is not None))
     n = 1
     for extent in shape:
