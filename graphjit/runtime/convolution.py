@@ -15,6 +15,11 @@ from .words import convolution as word
 
 Pair = tuple[int, int]
 
+#: Widths of kernels for which the image's gradient has code of its own.
+UNROLLED_WIDTHS = (3, 5)
+#: Elements that are laid out as columns at a time: what a second-level cache holds.
+CHUNK = 192 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
@@ -151,11 +156,8 @@ def _instruction(
         raise ValueError("convolution of nothing")
     copy_weight = kind != "weight_gradient" and not _rows_are_dense(c.weight)
     copy_result = not _planes_are_rows(c.result)
-    scratch = (
-        copy_weight * c.weight.size
-        + (not c.plain) * c.group_taps * c.places
-        + copy_result * c.group_outputs * c.places
-    )
+    chunk, columns = _chunk(c, kind)
+    scratch = copy_weight * c.weight.size + columns + copy_result * c.group_outputs * c.places
     if kind == "weight_gradient":
         scratch += c.group_taps * c.group_outputs + gemm.STRIP
     table: dict[int, Argument] = _geometry(c) | {
@@ -163,10 +165,37 @@ def _instruction(
         word.COPY_WEIGHT: int(copy_weight),
         word.COPY_RESULT: int(copy_result),
         word.BY_OUTPUT: int(by_output),
+        word.CHUNK: chunk,
+        word.COLUMNS_SIZE: columns,
         word.SCRATCH: Scratch(dtype.itemsize * scratch) if scratch else 0,
     }
-    address = library.kernel("convolution", kind, dtype.name)
+    across = c.weight.shape[3] if c.weight.shape[3] in UNROLLED_WIDTHS else 0
+    parameters = (dtype.name, across) if kind == "input_gradient" else (dtype.name,)
+    address = library.kernel("convolution", kind, *parameters)
     return Instruction(name, address, tuple(table[i] for i in range(word.WORDS)), 0, extent)
+
+
+def _chunk(c: Convolution, kind: str) -> Pair:
+    """How much is laid out as columns at a time, and elements of those columns."""
+    height, width = c.result.shape[2:]
+    channels = c.image.shape[1] // c.groups
+    if c.plain:
+        return (channels if kind == "input_gradient" else height), 0
+    if kind == "input_gradient":
+        chunk = max(1, min(channels, CHUNK // (c.taps * c.places)))
+        return chunk, chunk * c.taps * c.places
+    wanted = max(1, CHUNK // c.group_taps)
+    fewest = max(1, wanted // (2 * width))
+    candidates = range(fewest, max(fewest, min(height, wanted // width)) + 1)
+    vectors = {rows: _vectors(height, width, rows) for rows in candidates}
+    rows = min(candidates, key=lambda rows: (vectors[rows], -rows))
+    return rows, c.group_taps * rows * width
+
+
+def _vectors(height: int, width: int, rows: int) -> int:
+    """Vectors of positions in all chunks of so many rows: full ones are fewer."""
+    whole, rest = divmod(height, rows)
+    return whole * -(-rows * width // 16) + -(-rest * width // 16)
 
 
 def _geometry(c: Convolution) -> dict[int, Argument]:

@@ -52,9 +52,10 @@ def covered(table: int, axis: int, place: int) -> Any:
 
 
 def gather(element: Type) -> Callable[..., None]:
-    """A helper `gather(table, matrix, image, channels)`: columns of an image, zero in the padding.
+    """A helper `gather(table, matrix, image, channels, first, last)`: columns of an image.
 
-    `matrix` and `image` are addresses; the image's is of its first channel.
+    Only of output rows first..last, and zero in the padding. `matrix` and `image` are addresses;
+    the image's is of its first channel.
     """
     size, lanes = element.size, lanes_of(element)
     kind = vector(element, lanes)
@@ -107,45 +108,52 @@ def gather(element: Type) -> Callable[..., None]:
             copy(matrix + size * begin, image + size * begin, end - begin)
 
     @inline
-    def plane(table: int, matrix: int, image: int, i: int, j: int) -> None:
+    def plane(table: int, matrix: int, image: int, i: int, j: int, first: int, last: int) -> None:
         """One row of the matrix: the elements that place (i, j) of the kernel meets."""
-        height, width = argument(table, word.OUT_HEIGHT), argument(table, word.OUT_WIDTH)
+        width = argument(table, word.OUT_WIDTH)
         row_stride = argument(table, word.IMAGE_STRIDES + 2)
         stride = argument(table, word.IMAGE_STRIDES + 3)
         top, bottom = covered(table, 0, i)
+        top = min(max(top, first), last)
+        bottom = max(top, min(bottom, last))
         left, right = covered(table, 1, j)
         step = stride * argument(table, word.STRIDE_WIDTH)
         down = size * row_stride * argument(table, word.STRIDE_HEIGHT)
         origin = start(table, 0, i) * row_stride + start(table, 1, j) * stride
         source = image + size * origin + top * down
-        clear(matrix, 0, top * width)
+        clear(matrix, 0, (top - first) * width)
+        target = matrix + size * (top - first) * width
         if step == 1 and right - left == width:
-            dense(matrix + size * top * width, source, bottom - top, width, down)
+            dense(target, source, bottom - top, width, down)
         else:
-            for k in range(top, bottom):
-                target = matrix + size * k * width
+            for _ in range(top, bottom):
                 clear(target, 0, left)
                 row(target, source, left, right, step)
                 clear(target, right, width)
+                target += size * width
                 source += down
-        clear(matrix, bottom * width, height * width)
+        clear(matrix, (bottom - first) * width, (last - first) * width)
 
     @inline
-    def gather(table: int, matrix: int, image: int, channels: int) -> None:
+    def gather(table: int, matrix: int, image: int, channels: int, first: int, last: int) -> None:
+        row = size * (last - first) * argument(table, word.OUT_WIDTH)
         for channel in range(channels):
             source = image + size * channel * argument(table, word.IMAGE_STRIDES + 1)
             for i in range(argument(table, word.KERNEL_HEIGHT)):
                 for j in range(argument(table, word.KERNEL_WIDTH)):
-                    plane(table, matrix, source, i, j)
-                    matrix += size * places(table)
+                    plane(table, matrix, source, i, j, first, last)
+                    matrix += row
 
     return gather
 
 
-def scatter(element: Type) -> Callable[..., None]:
-    """A helper `scatter(table, matrix, image, channels)`: sets an image to the sums of columns."""
+def scatter(element: Type, across: int) -> Callable[..., None]:
+    """A helper `scatter(table, matrix, image, channels)`: sets an image to the sums of columns.
+
+    `across` is the kernel's width, or 0 if it is not known while compiling.
+    """
     size = element.size
-    dense, spread = _sum_dense(element), _sum_spread(element)
+    dense, spread = _sum_dense(element, across), _sum_spread(element)
 
     @inline
     def scatter(table: int, matrix: int, image: int, channels: int) -> None:
@@ -161,34 +169,45 @@ def scatter(element: Type) -> Callable[..., None]:
     return scatter
 
 
-def _sum_dense(element: Type) -> Callable[..., None]:
+def _sum_dense(element: Type, across: int) -> Callable[..., None]:
     """A helper for strides of 1: each element of the image is summed up in a register."""
     size, lanes = element.size, lanes_of(element)
     kind = vector(element, lanes)
     load, store = vector_loader(kind, MATRIX), vector_storer(kind, IMAGE)
+    known = range(across)
+
+    @inline
+    def tap(table: int, row: int, x: int, j: int) -> Any:
+        """What lands on elements from column x; `row` is a row of positions of tap (i, 0)."""
+        width, out_x = argument(table, word.OUT_WIDTH), x - start(table, 1, j)
+        return load(row + size * j * places(table), out_x, width - out_x, -out_x)
 
     @inline
     def place_sum(table: int, matrix: int, y: int, x: int) -> Any:
         """Sum of what lands on a vector of elements from (y, x) of the image."""
-        width = argument(table, word.OUT_WIDTH)
+        height, width = argument(table, word.OUT_HEIGHT), argument(table, word.OUT_WIDTH)
+        columns = argument(table, word.KERNEL_WIDTH)
         total = kind(0)
         for i in range(argument(table, word.KERNEL_HEIGHT)):
             out_y = y - start(table, 0, i)
-            if 0 <= out_y < argument(table, word.OUT_HEIGHT):
-                for j in range(argument(table, word.KERNEL_WIDTH)):
-                    tap = i * argument(table, word.KERNEL_WIDTH) + j
-                    out_x = x - start(table, 1, j)
-                    at = tap * places(table) + out_y * width + out_x
-                    total += load(matrix, at, width - out_x, -out_x)
+            if 0 <= out_y < height:
+                row = matrix + size * (i * columns * places(table) + out_y * width)
+                if across > 0:
+                    for j in known:
+                        total += tap(table, row, x, j)
+                else:
+                    for j in range(columns):
+                        total += tap(table, row, x, j)
         return total
 
     @inline
     def dense(table: int, matrix: int, image: int) -> None:
         width = argument(table, word.WIDTH)
-        for y in range(argument(table, word.HEIGHT)):
-            row = image + size * y * argument(table, word.IMAGE_STRIDES + 2)
-            for x in range(0, width, lanes):
+        for x in range(0, width, lanes):
+            row = image
+            for y in range(argument(table, word.HEIGHT)):
                 store(row, x, place_sum(table, matrix, y, x), width - x)
+                row += size * argument(table, word.IMAGE_STRIDES + 2)
 
     return dense
 

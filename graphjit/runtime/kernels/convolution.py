@@ -1,8 +1,9 @@
-"""Convolution and its gradients: windows laid out as columns, then a matrix product per sample.
+"""Convolution and its gradients: windows laid out as columns, then a matrix product.
 
-Scratch of a worker, in this order: a copy of the weights, the columns of one group of one sample, a
-copy of that group's planes of the result, and what the weights' gradient needs besides. The copies
-are made only of arrays that do not lie in rows without gaps.
+For a chunk of a group of a sample at a time, so that the columns stay in cache. Scratch of a
+worker, in this order: a copy of the weights, the columns of a chunk, a copy of a group's planes of
+the result, and what the weights' gradient needs besides. The copies are made only of arrays that
+do not lie in rows without gaps.
 """
 
 from __future__ import annotations
@@ -40,12 +41,6 @@ def weights_size(table: int) -> int:
 
 
 @inline
-def columns_size(table: int) -> int:
-    """Elements of the columns of one group of a sample."""
-    return (1 - argument(table, word.PLAIN)) * group_channels(table) * taps(table) * places(table)
-
-
-@inline
 def result_size(table: int) -> int:
     """Elements of the copy of a group's planes of the result."""
     return argument(table, word.COPY_RESULT) * group_outputs(table) * places(table)
@@ -75,7 +70,6 @@ class Parts:
         self.size = self.element.size
         self.product = product(self.element)
         self.gather = gather(self.element)
-        self.scatter = scatter(self.element)
         self.image = self._image()
         self.columns = self._columns()
         self.copy_weights = self._copy_weights()
@@ -96,16 +90,19 @@ class Parts:
         return image
 
     def _columns(self) -> Callable[..., Any]:
-        size, image, gather = self.size, self.image, self.gather
+        size, gather = self.size, self.gather
 
         @inline
-        def columns(table: int, scratch: int, sample: int, first: int, count: int) -> Any:
-            """Address of the columns of `count` channels from `first`, and their rows' stride."""
-            source = image(table, sample, first)
-            target, stride = source, argument(table, word.IMAGE_STRIDES + 1)
+        def columns(
+            table: int, scratch: int, source: int, channels: int, first: int, last: int
+        ) -> Any:
+            """Address of the columns of output rows first..last, and the stride of their rows."""
+            width = argument(table, word.OUT_WIDTH)
+            target = source + size * first * width
+            stride = argument(table, word.IMAGE_STRIDES + 1)
             if argument(table, word.PLAIN) == 0:
-                target, stride = scratch + size * weights_size(table), places(table)
-                gather(table, target, source, count)
+                target, stride = scratch + size * weights_size(table), (last - first) * width
+                gather(table, target, source, channels, first, last)
             return target, stride
 
         return columns
@@ -169,7 +166,7 @@ class Parts:
             row = argument(table, word.RESULT_STRIDES + 1)
             if argument(table, word.COPY_RESULT) != 0:
                 array, row = matrix, places(table)
-                matrix = scratch + size * (weights_size(table) + columns_size(table))
+                matrix = scratch + size * (weights_size(table) + argument(table, word.COLUMNS_SIZE))
                 copy(table, array, matrix)
             return matrix, row
 
@@ -179,49 +176,78 @@ class Parts:
 def forward(dtype: str) -> Callable[..., None]:
     """The kernel of the convolution; its range counts samples."""
     parts = Parts(dtype)
-    size, multiply, columns = parts.size, parts.product, parts.columns
+    size, multiply, columns, image = parts.size, parts.product, parts.columns, parts.image
     weights, result = parts.weights, parts.result
+
+    @inline
+    def chunk(
+        table: int, scratch: int, source: int, matrix: int, row: int, target: int, step: int,
+        first: int, last: int,
+    ) -> None:  # fmt: skip
+        """Output rows first..last of a group of a sample."""
+        channels, width = group_channels(table), argument(table, word.OUT_WIDTH)
+        right, stride = columns(table, scratch, source, channels, first, last)
+        multiply(
+            matrix, row, 1, right, stride, 1, target + size * first * width, step,
+            channels * taps(table), group_outputs(table), (last - first) * width, 0, 0,
+        )  # fmt: skip
 
     def conv2d(table: int, begin: int, end: int) -> None:
         scratch = enter(table)
         matrix, row = weights(table, scratch)
         outputs, channels = group_outputs(table), group_channels(table)
+        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.CHUNK)
         for sample in range(begin, end):
             for group in range(argument(table, word.GROUPS)):
-                right, stride = columns(table, scratch, sample, group * channels, channels)
+                source = image(table, sample, group * channels)
+                left = matrix + size * group * outputs * row
                 target, step = result(table, scratch, sample, group * outputs)
-                multiply(
-                    matrix + size * group * outputs * row, row, 1, right, stride, 1, target, step,
-                    channels * taps(table), outputs, places(table), 0, 0,
-                )  # fmt: skip
+                for y in range(0, height, rows):
+                    last = min(height, y + rows)
+                    chunk(table, scratch, source, left, row, target, step, y, last)
         leave(table, scratch)
 
     return conv2d
 
 
-def input_gradient(dtype: str) -> Callable[..., None]:
-    """The kernel of the image's gradient; its range counts samples."""
+def input_gradient(dtype: str, across: int) -> Callable[..., None]:
+    """The kernel of the image's gradient; its range counts samples.
+
+    `across` is the kernel's width, or 0 if it is not known while compiling.
+    """
     parts = Parts(dtype)
-    size, multiply, scatter = parts.size, parts.product, parts.scatter
+    size, multiply, sum_up = parts.size, parts.product, scatter(parts.element, across)
     image, weights, result = parts.image, parts.weights, parts.result
+
+    @inline
+    def chunk(
+        table: int, scratch: int, matrix: int, row: int, source: int, step: int, target: int,
+        channels: int,
+    ) -> None:  # fmt: skip
+        """Some channels of a group of a sample."""
+        columns, stride = target, argument(table, word.IMAGE_STRIDES + 1)
+        if argument(table, word.PLAIN) == 0:
+            columns, stride = scratch + size * weights_size(table), places(table)
+        multiply(
+            matrix, 1, row, source, step, 1, columns, stride,
+            group_outputs(table), channels * taps(table), places(table), 0, 0,
+        )  # fmt: skip
+        if argument(table, word.PLAIN) == 0:
+            sum_up(table, columns, target, channels)
 
     def conv2d_input_grad(table: int, begin: int, end: int) -> None:
         scratch = enter(table)
         matrix, row = weights(table, scratch)
         outputs, channels = group_outputs(table), group_channels(table)
+        some = argument(table, word.CHUNK)
         for sample in range(begin, end):
             for group in range(argument(table, word.GROUPS)):
                 source, step = result(table, scratch, sample, group * outputs)
-                target = image(table, sample, group * channels)
-                columns, stride = target, argument(table, word.IMAGE_STRIDES + 1)
-                if argument(table, word.PLAIN) == 0:
-                    columns, stride = scratch + size * weights_size(table), places(table)
-                multiply(
-                    matrix + size * group * outputs * row, 1, row, source, step, 1, columns, stride,
-                    outputs, channels * taps(table), places(table), 0, 0,
-                )  # fmt: skip
-                if argument(table, word.PLAIN) == 0:
-                    scatter(table, columns, target, channels)
+                for channel in range(0, channels, some):
+                    left = matrix + size * (group * outputs * row + channel * taps(table))
+                    target = image(table, sample, group * channels + channel)
+                    count = min(some, channels - channel)
+                    chunk(table, scratch, left, row, source, step, target, count)
         leave(table, scratch)
 
     return conv2d_input_grad
@@ -235,7 +261,7 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
     """
     parts = Parts(dtype)
     element, size, multiply, columns = parts.element, parts.size, parts.product, parts.columns
-    result, copy, store = parts.result, pack(parts.element), storer(parts.element)
+    image, result, copy, store = parts.image, parts.result, pack(element), storer(element)
 
     @inline
     def clear(matrix: int, count: int) -> None:
@@ -243,24 +269,40 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
             store(matrix, i, element(0))
 
     @inline
+    def add_sample(
+        table: int, scratch: int, sums: int, sample: int, first: int, channels: int, output: int,
+        outputs: int,
+    ) -> None:  # fmt: skip
+        """Add a sample's part of the transposed gradient of some channels and outputs."""
+        space = sums + size * group_channels(table) * taps(table) * group_outputs(table)
+        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.CHUNK)
+        width, source = argument(table, word.OUT_WIDTH), image(table, sample, first)
+        group = output // group_outputs(table) * group_outputs(table)
+        planes, step = result(table, scratch, sample, group)
+        planes += size * (output - group) * step
+        for y in range(0, height, rows):
+            last = min(height, y + rows)
+            left, stride = columns(table, scratch, source, channels, y, last)
+            multiply(
+                left, stride, 1, planes + size * y * width, 1, step, sums, outputs,
+                (last - y) * width, channels * taps(table), outputs, sample + y, space,
+            )  # fmt: skip
+
+    @inline
     def block(table: int, scratch: int, group: int, c0: int, c1: int, o0: int, o1: int) -> None:
         """Weights of channels c0..c1 and outputs o0..o1 of a group, summed over the samples."""
-        first, rows = group * group_channels(table) + c0, (c1 - c0) * taps(table)
-        sums = scratch + size * (weights_size(table) + columns_size(table) + result_size(table))
-        space = sums + size * group_channels(table) * taps(table) * group_outputs(table)
+        rows, outputs = (c1 - c0) * taps(table), o1 - o0
+        sums = weights_size(table) + argument(table, word.COLUMNS_SIZE) + result_size(table)
+        sums = scratch + size * sums
+        channel = group * group_channels(table) + c0
+        output = group * group_outputs(table) + o0
         if argument(table, word.SAMPLES) == 0:
-            clear(sums, rows * (o1 - o0))
+            clear(sums, rows * outputs)
         for sample in range(argument(table, word.SAMPLES)):
-            left, stride = columns(table, scratch, sample, first, c1 - c0)
-            gradient, step = result(table, scratch, sample, group * group_outputs(table))
-            multiply(
-                left, stride, 1, gradient + size * o0 * step, 1, step, sums, o1 - o0,
-                places(table), rows, o1 - o0, sample, space,
-            )  # fmt: skip
+            add_sample(table, scratch, sums, sample, channel, c1 - c0, output, outputs)
         row = argument(table, word.WEIGHT_STRIDES)
-        at = (group * group_outputs(table) + o0) * row + c0 * taps(table)
-        weight = argument(table, word.WEIGHT) + size * at
-        copy(weight, row, sums, o1 - o0, rows, 1, o1 - o0)
+        weight = argument(table, word.WEIGHT) + size * (output * row + c0 * taps(table))
+        copy(weight, row, sums, outputs, rows, 1, outputs)
 
     def conv2d_weight_grad(table: int, begin: int, end: int) -> None:
         scratch = enter(table)

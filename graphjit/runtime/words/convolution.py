@@ -41,6 +41,8 @@ three is computed from the others.
     COPY_WEIGHT,  # 1 if the matrix of weights must be copied to lie in rows without gaps
     COPY_RESULT,  # 1 if the planes of the result must be
     BY_OUTPUT,  # the weight's gradient: 1 if the range counts output channels, 0 for channels
+    CHUNK,  # output rows laid out as columns at a time; for the image's gradient, channels
+    COLUMNS_SIZE,  # elements of those columns
     SCRATCH,
     WORDS,
-) = range(37)
+) = range(39)
