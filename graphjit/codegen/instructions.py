@@ -7,6 +7,7 @@ which LLVM learns from alias-scope metadata and needs in order to vectorise nest
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,9 +16,11 @@ from llvmlite import ir
 
 from .. import dtypes
 from ..dtypes import DType
+from ..runtime.kernels import scratch
 from ..runtime.language import types
 from ..runtime.language.emit import instruction
 from ..runtime.language.hints import in_lanes
+from ..runtime.language.instructions import unsigned_divide
 from .vecmath import FORMULAS
 from .vecmath.emit import Scalar
 
@@ -271,3 +274,29 @@ def by_name(name: str, groups: int) -> Instruction:
     if operation == "fold":
         return FOLDS[suffix[0]]
     return formula("_".join([operation, *suffix[:-1]]), dtypes.by_name(suffix[-1]))
+
+
+#: Names in texts that stand for what Python means by them, or for kinds of loops.
+_BUILT_IN = frozenset(("kernel", "range", "lanes", "masked_lanes", "min", "max"))
+_HEADER = re.compile(r"# (\d+) groups of memory\n")
+_CALL = re.compile(r"\b([a-z]\w*)\(")
+_FIXED: dict[str, Any] = {
+    "pointer": pointer,
+    "integer": integer,
+    "stride": stride,
+    "number": number,
+    "as_pointer": as_pointer,
+    "quotient": unsigned_divide,
+    "claim": scratch.claim,
+    "release": scratch.release,
+    "inf": float("inf"),
+    "nan": float("nan"),
+}
+
+
+def called_by(text: str) -> dict[str, Any]:
+    """All that the text of a kernel refers to, by name, but for the kinds of its loops."""
+    header = _HEADER.match(text)
+    assert header is not None
+    names = set(_CALL.findall(text)) - _FIXED.keys() - _BUILT_IN
+    return _FIXED | {name: by_name(name, int(header[1])) for name in names}

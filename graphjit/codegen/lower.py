@@ -24,8 +24,8 @@ from ..runtime.instruction import (
     Scratch,
 )
 from .arrange import TILE, Nest, arrange
+from .compiled import compile_kernel, source
 from .costs import cost_of
-from .emit_llvm import compile_kernel, source
 from .flatten import Operand, flatten
 from .loops import Buffer, Kernel, Let, Local, Pieces, Update, statements
 from .merge import merged
@@ -62,16 +62,15 @@ class Lowered:
         """Compiled calls with the kernels' source; `workspace` is where the shared memory is."""
         for call in self.calls:
             args = tuple(_placed(argument, workspace) for argument in call.args)
-            name, address, text = _compiled(call.kernel)
-            yield Instruction(name, address, args, 0, call.extent), text
+            address = compile_kernel(call.kernel)
+            name = _unique_name(call.kernel)
+            yield Instruction(name, address, args, 0, call.extent), source(call.kernel)
 
 
 @cache
-def _compiled(kernel: Kernel) -> tuple[str, int, str]:
-    """Name, address and source of `kernel`."""
-    text = source(kernel)
-    name = f"{kernel_name(kernel)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return name, compile_kernel(kernel), text
+def _unique_name(kernel: Kernel) -> str:
+    """The name of `kernel` with a digest of its text."""
+    return f"{kernel_name(kernel)}_{hashlib.sha256(source(kernel).encode()).hexdigest()[:8]}"
 
 
 def _placed(argument: Argument | Workspace, workspace: Arena | None) -> Argument:

@@ -119,7 +119,7 @@ def test_special_literals():
 
 
 def test_no_float64_inside_float32_kernels():
-    from graphjit.codegen.emit_llvm import source
+    from graphjit.codegen.compiled import source
 
     x = values("float32", 7, 60)
 

@@ -4,7 +4,7 @@ import numpy as np
 from running import build, prepare
 from test_lower import cross_entropy, layer_norm, mean_squared, softmax
 
-from graphjit.codegen.emit_llvm import source
+from graphjit.codegen.compiled import source
 from graphjit.codegen.loops import Loop, statements
 
 rng = np.random.default_rng(3)
