@@ -3,8 +3,13 @@
 import numpy as np
 
 from graphjit import dtypes
-from graphjit.runtime import cache, objects
+from graphjit.runtime import cache
 from graphjit.runtime.instruction import External, Layout
+from graphjit.runtime.language import f64
+from graphjit.runtime.language.build import compile_kernel
+from graphjit.runtime.language.instructions import argument, loader, store_int, storer
+
+load, store = loader(f64), storer(f64)
 
 
 def layout(array, slot):
@@ -13,77 +18,38 @@ def layout(array, slot):
     return Layout(External(slot), array.shape, strides, dtypes.from_numpy(array.dtype))
 
 
+def add(table, begin, end):
+    """Table: x, y, out."""
+    x, y, out = argument(table, 0), argument(table, 1), argument(table, 2)
+    for i in range(begin, end):
+        store(out, i, load(x, i) + load(y, i))
+
+
+def scale(table, begin, end):
+    """Table: x, bits of a factor, out."""
+    x, factor, out = argument(table, 0), load(table, 1), argument(table, 2)
+    for i in range(begin, end):
+        store(out, i, load(x, i) * factor)
+
+
+def check(table, begin, end):
+    """Table: x, status, which becomes nonzero where an element is negative."""
+    x, status = argument(table, 0), argument(table, 1)
+    for i in range(begin, end):
+        if load(x, i) < 0:
+            store_int(status, 0, 10 + i)
+
+
+def halve(table, begin, end):
+    """Table: x, which is halved in place."""
+    x = argument(table, 0)
+    for i in range(begin, end):
+        store(x, i, load(x, i) * 0.5)
+
+
 def float_kernel(name):
-    """The address of a kernel over float64 arrays.
-
-    Tables: add (x, y, out), scale (x, bits of a factor, out), check (x, status): nonzero status
-    where an element is negative, halve (x): in place.
-    """
-    return cache.kernel_address(f"test {name}", lambda: objects.compile_function(BUILD[name]()))
-
-
-def _memory():
-    from numba import types
-
-    from graphjit.runtime.native.memory import loader, storer
-
-    return loader(types.float64), storer(types.float64)
-
-
-def _add():
-    from graphjit.runtime.native.memory import load_int
-
-    load, store = _memory()
-
-    def add(table, begin, end):
-        x, y, out = load_int(table, 0), load_int(table, 1), load_int(table, 2)
-        for i in range(begin, end):
-            store(out, i, load(x, i) + load(y, i))
-
-    return add
-
-
-def _scale():
-    from graphjit.runtime.native.memory import load_int
-
-    load, store = _memory()
-
-    def scale(table, begin, end):
-        x, factor, out = load_int(table, 0), load(table, 1), load_int(table, 2)
-        for i in range(begin, end):
-            store(out, i, load(x, i) * factor)
-
-    return scale
-
-
-def _check():
-    from graphjit.runtime.native.memory import load_int, store_int
-
-    load, _ = _memory()
-
-    def check(table, begin, end):
-        x, status = load_int(table, 0), load_int(table, 1)
-        for i in range(begin, end):
-            if load(x, i) < 0:
-                store_int(status, 0, 10 + i)
-
-    return check
-
-
-def _halve():
-    from graphjit.runtime.native.memory import load_int
-
-    load, store = _memory()
-
-    def halve(table, begin, end):
-        x = load_int(table, 0)
-        for i in range(begin, end):
-            store(x, i, load(x, i) * 0.5)
-
-    return halve
-
-
-BUILD = {"add": _add, "scale": _scale, "check": _check, "halve": _halve}
+    """The address of one of the kernels above, over float64 arrays."""
+    return cache.kernel_address(f"test {name}", lambda: compile_kernel(globals()[name]))
 
 
 def misaligned(shape, dtype, rng):

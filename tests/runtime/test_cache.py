@@ -10,7 +10,9 @@ import threading
 import pytest
 
 from graphjit import config
-from graphjit.runtime import cache, objects
+from graphjit.runtime import cache
+from graphjit.runtime.language import i64
+from graphjit.runtime.language.build import compile_kernel
 
 
 def _seven(table, begin, end):
@@ -18,7 +20,7 @@ def _seven(table, begin, end):
 
 
 def build():
-    return objects.compile_function(_seven, "int64(int64,int64,int64)")
+    return compile_kernel(_seven, i64)
 
 
 def call(address):

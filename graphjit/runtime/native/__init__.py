@@ -1,1 +1,0 @@
-"""Functions that Numba compiles. Importing a module of this package imports Numba."""
