@@ -416,7 +416,11 @@ def linspace(
     if steps < 0:
         raise locate(RuntimeError("number of steps must be non-negative"))
     wanted = dtypes.default_float() if dtype is None else as_dtype(dtype, "linspace")
-    result = fresh(_spaced(_number(start), _number(end), steps, wanted))
+    first, last = _number(start), _number(end)
+    if MODE.recorder is not None and wanted.category == 2 and steps > 1:
+        result = _spaced_by_ops(first, last, steps, wanted)
+    else:
+        result = fresh(_spaced(first, last, steps, wanted))
     return finished(_write_out(out, result, "linspace"), requires_grad)
 
 
@@ -441,6 +445,17 @@ def _spaced(start: Any, end: Any, steps: int, dtype: DType) -> np.ndarray:
     if dtype.category <= 1:
         result = np.trunc(result)
     return result.astype(dtype.numpy)
+
+
+def _spaced_by_ops(start: Any, end: Any, steps: int, dtype: DType) -> Tensor:
+    """`_spaced` for floating-point numbers, as a recording can replay it."""
+    kind = dtype.numpy.type
+    step = float((kind(end) - kind(start)) / kind(steps - 1))
+    index = TENSORS.iota(shape=(steps,), dim=0, dtype=dtype)
+    first = TENSORS.add(TENSORS.mul(index, step), start)
+    last = TENSORS.sub(end, TENSORS.mul(TENSORS.sub(steps - 1, index), step))
+    result: Tensor = TENSORS.where(TENSORS.lt(index, steps // 2), first, last)
+    return result
 
 
 def logspace(
