@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any
+from itertools import islice, repeat
+from typing import Any, Generic, TypeVar
 
+from ... import dtypes
 from ...frontend.creation import as_tensor
 from ...frontend.random import Generator, multinomial, randint, randperm
 
+T_co = TypeVar("T_co", covariant=True)
 
-class Sampler:
+
+def drawn_seed(generator: Generator | None = None) -> int:
+    """A seed for another stream of random numbers, from `generator` or the default one."""
+    return int(randint((1 << 63) - 1, (), generator=generator).item())
+
+
+class Sampler(Generic[T_co]):
     """An iterable over indices (or lists of them)."""
 
-    def __init__(self, data_source: Any = None) -> None:
-        pass
-
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError
 
 
-class SequentialSampler(Sampler):
+class EndlessSampler(Sampler[None]):
+    """No index at all, for ever: an iterable data set has its own order and end."""
+
+    def __iter__(self) -> Iterator[None]:
+        return repeat(None)
+
+
+class SequentialSampler(Sampler[int]):
     """All indices in order."""
 
     def __init__(self, data_source: Any) -> None:
@@ -33,7 +45,7 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
-class RandomSampler(Sampler):
+class RandomSampler(Sampler[int]):
     """Indices in random order, or (`replacement`) each drawn anew."""
 
     def __init__(
@@ -64,19 +76,20 @@ class RandomSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         n, left = len(self.data_source), self.num_samples
+        # A stream of its own: what else is drawn meanwhile does not change the order.
+        generator = self.generator or Generator().manual_seed(drawn_seed())
         if self.replacement:
-            yield from randint(n, (left,), generator=self.generator).tolist()
+            yield from randint(n, (left,), generator=generator).tolist()
             return
         while left > 0:
-            order = randperm(n, generator=self.generator).tolist()
-            yield from order[:left]
+            yield from randperm(n, generator=generator).tolist()[:left]
             left -= n
 
     def __len__(self) -> int:
         return self.num_samples
 
 
-class SubsetRandomSampler(Sampler):
+class SubsetRandomSampler(Sampler[int]):
     """Some indices in random order."""
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
@@ -91,7 +104,7 @@ class SubsetRandomSampler(Sampler):
         return len(self.indices)
 
 
-class WeightedRandomSampler(Sampler):
+class WeightedRandomSampler(Sampler[int]):
     """Indices drawn with probabilities proportional to weights."""
 
     def __init__(
@@ -101,11 +114,20 @@ class WeightedRandomSampler(Sampler):
         replacement: bool = True,
         generator: Generator | None = None,
     ) -> None:
-        if not isinstance(num_samples, int) or num_samples <= 0:
+        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
             raise ValueError(
                 f"num_samples should be a positive integer value, but got num_samples={num_samples}"
             )
-        self.weights = as_tensor(weights).double()
+        if not isinstance(replacement, bool):
+            raise ValueError(  # noqa: TRY004  (PyTorch's class)
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
+        self.weights = as_tensor(weights, dtype=dtypes.float64)
+        if self.weights.dim() != 1:
+            raise ValueError(
+                "weights should be a 1d sequence but given weights have shape "
+                f"{tuple(self.weights.shape)}"
+            )
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
@@ -120,7 +142,7 @@ class WeightedRandomSampler(Sampler):
         return self.num_samples
 
 
-class BatchSampler(Sampler):
+class BatchSampler(Sampler[list[int]]):
     """Lists of `batch_size` indices of another sampler; the last may be shorter, or left out."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
