@@ -159,7 +159,5 @@ CHANGING = object()
 
 
 #: tables of a module whose changes graphjit sees: they are compared only when `structure` moves
-TABLES = frozenset(
-    "_parameters _buffers _modules _forward_hooks _forward_pre_hooks _backward_hooks "
-    "_backward_pre_hooks training".split()
-)
+HOOKS = frozenset("_forward_hooks _forward_pre_hooks _backward_hooks _backward_pre_hooks".split())
+TABLES = HOOKS | {"_parameters", "_buffers", "_modules", "training"}

@@ -10,7 +10,7 @@ from .state import VERSIONS
 from .tensor import Tensor
 from .variant import Variant
 
-_FIELDS = ("shape", "strides", "dtype", "requires_grad", "is a leaf", "type")
+_FIELDS = ("shape", "strides", "dtype", "requires_grad", "is a leaf", "type", "hooks")
 
 
 def miss_reason(key: Hashable, variants: Iterable[Variant], tensors: Sequence[Tensor]) -> str:

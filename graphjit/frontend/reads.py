@@ -18,6 +18,7 @@ from ..errors import PACKAGE, TraceRefused
 from .guards import (
     CHANGING,
     CONTAINERS,
+    HOOKS,
     MAX_DEPTH,
     SCALARS,
     TABLES,
@@ -61,7 +62,7 @@ class Reads:
             if name in vars(base) and not _is_library(base.__module__):
                 self._entry(base, name)
                 break
-        if isinstance(value, (MethodType, FunctionType)):
+        if isinstance(value, (MethodType, FunctionType)) or name in HOOKS:
             self.function(value)
         always = name not in TABLES and is_mutable(value)
         self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)

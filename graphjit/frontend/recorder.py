@@ -307,6 +307,10 @@ class Recorder:
         """Run Python code now, and again after each replay."""
         self.effects.append(action)
 
+    def hooks(self) -> list[Callable[..., Any]]:
+        """What backward may have called for the tensors from outside."""
+        return [hook for tensor, _ in self.tapes for hook in tensor._hooks or ()]
+
     # --- gradients held by tensors --------------------------------------------------------------
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:

@@ -102,6 +102,8 @@ class Traced:
                 result = self.function(*args, **kwargs)
         finally:
             MODE.recorder = None
+        for hook in recorder.hooks():
+            reads.function(hook)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
         try:

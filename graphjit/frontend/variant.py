@@ -38,7 +38,7 @@ class Executable(Protocol):
 def signature(tensors: Sequence[Tensor]) -> Hashable:
     """What a compiled graph takes for granted of its tensor arguments."""
     rows = tuple(
-        (a.shape, a.strides, a.dtype, t._requires_grad, t._grad_fn is None, type(t))
+        (a.shape, a.strides, a.dtype, t._requires_grad, t._grad_fn is None, type(t), _hooks(t))
         for t, a in ((t, t._array) for t in tensors)
     )
     return (rows, first_places(tensors))
@@ -117,7 +117,7 @@ class Variant:
             for source, value in zip(recording.sources, recording.graph.inputs, strict=True)
             if isinstance(source, GradOf)
         ]
-        self.frozen = [t._requires_grad for t, _ in self.binding.captured]
+        self.frozen = [(t._requires_grad, _hooks(t)) for t, _ in self.binding.captured]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
@@ -185,6 +185,7 @@ class Variant:
                 or array.dtype is not dtype
                 or arg._requires_grad is not requires
                 or (arg._grad_fn is None) is not leaf
+                or arg._hooks
             ):
                 return None
             tensors.append(arg)
@@ -227,8 +228,8 @@ class Variant:
     def _still_structured(self) -> bool:
         if default_float() is not self.default:
             return False
-        for (tensor, array), requires in zip(self.binding.captured, self.frozen, strict=True):
-            if tensor._array is not array or tensor._requires_grad is not requires:
+        for (tensor, array), frozen in zip(self.binding.captured, self.frozen, strict=True):
+            if tensor._array is not array or (tensor._requires_grad, _hooks(tensor)) != frozen:
                 return False
         if not all(guard.holds() for guard in self.structural):
             return False
@@ -359,6 +360,11 @@ def _reordered(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
     copy = copy.transpose(np.argsort(order))
     copy[...] = array
     return copy
+
+
+def _hooks(tensor: Tensor) -> tuple[Any, ...]:
+    """The functions that see the gradient of a leaf."""
+    return tuple(tensor._hooks or ())
 
 
 def _resolve(owner: Tensor | int, tensors: Sequence[Tensor]) -> Tensor:

@@ -185,8 +185,8 @@ def _arg_extremum(name: str) -> Op:
         return (Spec(reduced_shape(spec.shape, dims), dtypes.int64, spec.device),)
 
     def eval(xp: Any, x: Any, dims: Dims) -> Any:
-        if x.ndim == 0:
-            return xp.zeros((), np.int64)
+        if not (x.ndim and dims):
+            return xp.zeros(x.shape, np.int64)
         (dim,) = dims
         return as_array(xp, getattr(xp, name)(x, axis=dim, keepdims=True))
 

@@ -163,3 +163,40 @@ def test_softmax_of_nothing():
     traced = gj.trace(lambda x: x.softmax(0))
     for _ in range(3):
         assert traced(gj.ones(0)).shape == (0,)
+
+
+def test_a_hook_on_a_leaf_and_what_it_reads():
+    """A hook put on a captured leaf, or a variable that it reads, went unseen."""
+    p, factor = gj.ones(2, requires_grad=True), 2.0
+
+    @gj.trace
+    def step():
+        p.grad = None
+        (p * 3).sum().backward()
+
+    def after():
+        step()
+        return p.grad[0].item()
+
+    assert [after(), after()] == [3, 3]
+    handle = p.register_hook(lambda g: g * factor)
+    assert [after(), after()] == [6, 6]
+    factor = 5.0
+    assert [after(), after()] == [15, 15]
+    handle.remove()
+    assert after() == 3
+
+
+def test_argmax_of_one_number_in_a_kernel():
+    """A fused argmax over no dimensions could not be interpreted."""
+    traced = gj.trace(lambda x, p: nn.functional.cross_entropy(x, (p @ p).argmax(-1)))
+    x, p = gj.arange(5.0), gj.ones(5)
+    results = [traced(x, p).item() for _ in range(3)]
+    assert results == pytest.approx([nn.functional.cross_entropy(x, gj.tensor(0)).item()] * 3)
+
+
+def test_flip_is_a_copy():
+    """Eagerly, `flip` of a dimension of one element shared memory."""
+    x = gj.zeros(1, 1)
+    x.flip(0).add_(1)
+    assert x.item() == 0
