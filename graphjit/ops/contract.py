@@ -7,7 +7,6 @@ from typing import Any
 
 from ..dtypes import DType
 from ..ir.graph import Spec
-from . import products
 from .core import broadcast_shapes, declare, scalar_type, type_name
 from .sampling import calls, floats, ints, rows
 
@@ -41,7 +40,7 @@ def mixed() -> Exception:
 def _eval_mm(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
         raise mixed()
-    return products.dot(a, b)
+    return a.dot(b)
 
 
 mm = declare(
@@ -84,7 +83,7 @@ def _infer_bmm(a: Spec, b: Spec) -> tuple[Spec, ...]:
 def _eval_bmm(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim != 3 or b.ndim != 3 or a.dtype != b.dtype or len(a) != len(b):
         raise mixed()
-    return products.batched_dot(xp, a, b)
+    return xp.matmul(a, b)
 
 
 bmm = declare(
@@ -130,11 +129,11 @@ def _eval_matmul(xp: Any, a: Any, b: Any) -> Any:
         raise mixed()
     if b.ndim == 2:
         if a.ndim == 2:
-            return products.dot(a, b)
+            return a.dot(b)
         if a.flags.c_contiguous and a.shape[-1]:
-            flat = products.dot(a.reshape(-1, a.shape[-1]), b)
+            flat = a.reshape(-1, a.shape[-1]).dot(b)
             return flat.reshape(*a.shape[:-1], b.shape[1])
-    return products.batched_dot(xp, a, b)
+    return xp.matmul(a, b)
 
 
 def _swap_last(F: Any, x: Any) -> Any:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Shape, Spec
-from . import products
 from .contract import mixed
 from .core import declare, scalar_type, type_name
 from .sampling import Samples, both, floats, rows
@@ -173,7 +172,7 @@ def _eval_conv2d(
     targets = _grouped(xp, result, groups)
     for target, columns in zip(targets, _columns(xp, x, kernel, sizes, attrs), strict=True):
         for group in range(groups):
-            products.dot_into(matrix[group], columns[group], target[group])
+            matrix[group].dot(columns[group], out=target[group])
     return result
 
 
@@ -214,7 +213,7 @@ def _add_places(
     by_place = columns.reshape(padded.shape[1], *kernel, *out)
     for sample, target in zip(_grouped(xp, g, groups), padded, strict=True):
         for group in range(groups):
-            products.dot_into(matrix[group], sample[group], columns[group])
+            matrix[group].dot(sample[group], out=columns[group])
         for i, j, place in window_places(kernel, out, attrs["stride"], attrs["dilation"]):
             target[place] += by_place[:, i, j]
 
@@ -238,7 +237,7 @@ def _add_rows(
     for sample, target in zip(g, targets, strict=True):
         wide[..., :columns] = sample.reshape(groups, -1, rows, columns)
         for group in range(groups):
-            products.dot_into(matrix[group], flat[group], spread[group])
+            matrix[group].dot(flat[group], out=spread[group])
         for place, shift in enumerate(shifts):
             target[:, shift : shift + reach] += by_place[:, place, :reach]
 
@@ -250,7 +249,7 @@ def _eval_weight_grad(xp: Any, g: Any, x: Any, shape: Shape, **attrs: Any) -> An
     g = _grouped(xp, g, groups)
     for sample, columns in zip(g, _columns(xp, x, kernel, out, attrs), strict=True):
         for group in range(groups):
-            result[group] += products.dot(sample[group], columns[group].T)
+            result[group] += sample[group].dot(columns[group].T)
     return result.reshape(shape)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Spec
-from . import products
 from .contract import mixed
 from .core import check_same_dtype, declare
 from .sampling import calls, rows
@@ -48,8 +47,8 @@ def _eval_lstm_cell(
         raise mixed()
     if any(a.dtype != x.dtype for a in (h, c, w_ih, w_hh, *bias)):
         raise mixed()
-    gates = products.dot(x, w_ih.T)
-    gates += products.dot(h, w_hh.T)
+    gates = x.dot(w_ih.T)
+    gates += h.dot(w_hh.T)
     for b in bias:
         gates += b
     i, f, g, o = (gates[:, k * hidden : (k + 1) * hidden] for k in range(GATES))
