@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 
-def unary(name: str, op: str = "") -> Function:
-    """The function of one tensor that applies the op called `name` (or `op`)."""
-    call = getattr(F, op or name)
+def unary(name: str, not_bool: Exception | None = None) -> Function:
+    """The function of one tensor that applies the op called `name`; `not_bool` refuses bools."""
+    call = getattr(F, name)
 
     def function(input: Any, *, out: Any = None) -> Any:
         if not is_tensor(input):
             check_tensor(name, input)
+        if not_bool is not None and input._array.dtype.kind == "b":
+            raise locate(type(not_bool)(*not_bool.args))
         result = call(input)
         return result if out is None else write_out(out, result, name)
 
@@ -39,9 +41,9 @@ def unary(name: str, op: str = "") -> Function:
     return function
 
 
-def binary(name: str, op: str = "", both: bool = False) -> Function:
+def binary(name: str, both: bool = False) -> Function:
     """The function of two operands, of which one (`both`: each) must be a tensor."""
-    call = getattr(F, op or name)
+    call = getattr(F, name)
 
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
         if not is_tensor(other) and (both or not is_tensor(input)):
@@ -52,6 +54,10 @@ def binary(name: str, op: str = "", both: bool = False) -> Function:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`{name}` of elements at the same place; shapes broadcast."
     return function
+
+
+def _no_bool(kernel: str) -> Exception:
+    return NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
 def _check_operands(name: str, input: Any, other: Any) -> None:
@@ -82,7 +88,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
 
 def _check_bool_difference(input: Any, other: Any) -> None:
     for x in (input, other):
-        if is_tensor(x) and x._array.dtype.kind == "b":
+        if x is True or x is False or (is_tensor(x) and x._array.dtype.kind == "b"):
             both = is_tensor(input) and is_tensor(other) and input.dtype is other.dtype
             which = "two bool tensors" if both else "a bool tensor"
             raise locate(RuntimeError(
@@ -136,6 +142,8 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     if not is_tensor(exponent):
         if not is_tensor(input):
             check_tensor("pow", input)
+        if exponent.__class__ is bool and input._array.dtype.kind == "b":
+            return F.clone(input) if exponent else F.logical_or(input, F.logical_not(input))
         if exponent.__class__ is int and exponent < 0 and input._array.dtype.kind in "iu":
             raise locate(RuntimeError("Integers to negative integer powers are not allowed."))
     result = F.pow(input, exponent)
@@ -180,7 +188,7 @@ bitwise_left_shift = binary("bitwise_left_shift")
 bitwise_right_shift = binary("bitwise_right_shift")
 
 neg = unary("neg")
-abs = unary("abs")
+abs = unary("abs", _no_bool("abs_cpu"))
 sqrt = unary("sqrt")
 rsqrt = unary("rsqrt")
 reciprocal = unary("reciprocal")
@@ -205,7 +213,7 @@ acosh = unary("acosh")
 atanh = unary("atanh")
 sigmoid = unary("sigmoid")
 erf = unary("erf")
-relu = unary("relu")
+relu = unary("relu", RuntimeError("Boolean inputs not supported for relu"))
 logical_not = unary("logical_not")
 bitwise_not = unary("bitwise_not")
 isnan = unary("isnan")
@@ -219,6 +227,8 @@ def _rounding(name: str) -> Function:
 
     def function(input: Any, *, out: Any = None) -> Any:
         check_tensor(name, input)
+        if input._array.dtype.kind == "b":
+            raise locate(_no_bool(f"{name}_vml_cpu"))
         result = F.clone(input) if input._array.dtype.kind in "iu" else call(input)
         return result if out is None else write_out(out, result, name)
 
@@ -242,6 +252,8 @@ def sign(input: Tensor, *, out: Any = None) -> Any:
 def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Any:
     """The nearest whole number, ties to even; with `decimals`, the nearest multiple of 10**-n."""
     check_tensor("round", input)
+    if input._array.dtype.kind == "b":
+        raise locate(_no_bool("round_vml_cpu"))
     if input._array.dtype.kind in "iu":
         result = F.clone(input)
     elif decimals:
@@ -256,6 +268,10 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Any:
 
 def frac(input: Tensor, *, out: Any = None) -> Any:
     """What is left after the whole part is taken off."""
+    check_tensor("frac", input)
+    if input._array.dtype.kind != "f":
+        kind = _legacy(input.dtype)
+        raise locate(NotImplementedError(f"\"frac_cpu\" not implemented for '{kind}'"))
     result = F.sub(input, F.trunc(input))
     return result if out is None else write_out(out, result, "frac")
 
@@ -354,6 +370,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
         result = input if min is None else F.maximum(input, min)
         result = result if max is None else F.minimum(result, max)
     else:
+        if input._array.dtype.kind == "b":
+            if isinstance(min, bool) or isinstance(max, bool):
+                raise locate(_no_bool("clamp_scalar_cpu"))
+            input = F.cast(input, dtype=dtypes.int64)
         result = F.clamp(_widened(input, min, max), min=min, max=max)
     return result if out is None else write_out(out, result, "clamp")
 

@@ -251,7 +251,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 def _position(name: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) -> Any:
     check_tensor(name, input)
     if input._array.dtype.kind == "b":
-        input = F.cast(input, dtype=dtypes.uint8)
+        raise locate(RuntimeError(f"{name}(): does not support bool input"))
     if dim is None:
         if input._array.size == 0:
             raise locate(IndexError(

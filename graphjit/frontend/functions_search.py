@@ -304,6 +304,8 @@ def topk(
 ) -> Any:
     """The `k` largest (or smallest) elements along `dim`, and where they are."""
     check_tensor("topk", input)
+    if input._array.dtype.kind == "b":
+        raise locate(RuntimeError("topk does not support bool dtypes on CPU"))
     pair = F.topk(input, k=int(k), dim=one_dim(input, dim), largest=bool(largest))
     if out is not None:
         pair = tuple(write_out(o, r, "topk") for o, r in zip(out, pair, strict=True))
@@ -323,6 +325,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 
 def _ordered(name: str, input: Tensor, dim: int, position: int, keepdim: bool) -> Any:
     """The element at a position of the sorted order along `dim`."""
+    if input._array.dtype.kind == "b":
+        raise locate(NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'"))
     pair = F.sort(input, dim=dim, descending=False)
     if input._array.ndim:
         if keepdim:

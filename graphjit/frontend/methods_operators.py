@@ -131,7 +131,7 @@ class OperatorMethods:
         return pointwise.positive(self)
 
     def __abs__(self: Any) -> Any:
-        return F.abs(self)
+        return pointwise.abs(self)
 
     def __invert__(self: Any) -> Any:
         return F.bitwise_not(self)

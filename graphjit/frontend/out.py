@@ -106,11 +106,11 @@ def write_back(target: Tensor, result: Tensor) -> Tensor:
     if result._grad_fn is not None and result is not target:
         _keep_operand(result._grad_fn, target)
     source, kept = result._array, target._array
-    if source.dtype is not kept.dtype:
-        check_castable(result.dtype, target.dtype)
     if source.shape != kept.shape:
         raise locate(RuntimeError(
             f"output with shape {list(kept.shape)} doesn't match the broadcast shape "
             f"{list(source.shape)}"
         ))
+    if source.dtype is not kept.dtype:
+        check_castable(result.dtype, target.dtype)
     return assign(target, result)

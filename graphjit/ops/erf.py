@@ -36,7 +36,7 @@ def erf_array(xp: Any, x: Any) -> Any:
         return _erf_float32(x)
     from scipy.special import erf
 
-    return np.asarray(erf(x))
+    return np.asarray(erf(x), x.dtype)
 
 
 def _erf_float32(x: NDArray[np.float32]) -> NDArray[np.float32]:

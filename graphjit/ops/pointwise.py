@@ -72,12 +72,20 @@ def _nonzero_divisor(F: Any, x: Any, y: Any) -> list[Any]:
     return [F.ne(y, number_like(F, y, 0))] if integer else []
 
 
+def _refuse_bool(kernel: str, x: Any, y: Any) -> None:
+    """NotImplementedError, in PyTorch's words, where NumPy would compute with bools as int8."""
+    if not isinstance(x, _Number) and x.dtype.char == "?" and np.result_type(x, y) == np.bool_:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+
+
 def _eval_floor_divide(xp: Any, x: Any, y: Any) -> Any:
+    _refuse_bool("div_floor_cpu", x, y)
     _check_divisor(x, y)
     return as_array(xp, xp.floor_divide(x, y))
 
 
 def _eval_remainder(xp: Any, x: Any, y: Any) -> Any:
+    _refuse_bool("remainder_cpu", x, y)
     _check_divisor(x, y)
     return as_array(xp, xp.remainder(x, y))
 
@@ -105,6 +113,7 @@ remainder = pointwise(
 
 
 def _eval_fmod(xp: Any, x: Any, y: Any) -> Any:
+    _refuse_bool("fmod_cpu", x, y)
     _check_divisor(x, y)
     return as_array(xp, xp.fmod(x, y))
 
@@ -126,6 +135,7 @@ fmod = pointwise(
 
 
 def _eval_pow(xp: Any, x: Any, y: Any) -> Any:
+    _refuse_bool("pow", x, y)
     if isinstance(x, _Number):
         return as_array(xp, xp.power(x, y))
     if isinstance(y, _Number):

@@ -56,7 +56,8 @@ def test_generators_are_apart():
 
 
 @pytest.mark.parametrize(("n", "dtype", "blocks"), [
-    (1, gj.float32, 1), (4, gj.float32, 1), (5, gj.float32, 2), (3, gj.float64, 2), (0, gj.float32, 0),
+    (1, gj.float32, 1), (4, gj.float32, 1), (5, gj.float32, 2), (3, gj.float64, 2),
+    (0, gj.float32, 0),
 ])  # fmt: skip
 def test_a_draw_moves_the_offset_on(n, dtype, blocks):
     """Four 32-bit words to a block; an element takes one, or two in float64."""
