@@ -167,6 +167,7 @@ def _instruction(
         word.BY_OUTPUT: int(by_output),
         word.CHUNK: chunk,
         word.COLUMNS_SIZE: columns,
+        word.PRODUCT: gemm.function(dtype),
         word.SCRATCH: Scratch(dtype.itemsize * scratch) if scratch else 0,
     }
     across = c.weight.shape[3] if c.weight.shape[3] in UNROLLED_WIDTHS else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..dtypes import float32, float64
+from ..dtypes import DType, float32, float64
 from . import library, objects
 from .instruction import Argument, Instruction, Layout, Scratch
 from .words import matmul as word
@@ -153,12 +153,18 @@ def _tiles(product: Product) -> Instruction:
     packed = product.columns.b != 1 and columns > 1
     changes: dict[int, Argument] = {
         word.ROW_BLOCK: ROW_BLOCK,
+        word.PRODUCT: function(dtype),
         word.SCRATCH: Scratch(scratch) if packed else 0,
     }
     address = library.kernel("matmul", "tiles", dtype.name)
     width = 3 * objects.vector_bytes() // dtype.itemsize
     steps = product.count * -(-product.rows.extent // ROW_BLOCK) * -(-columns // width)
     return Instruction("matmul", address, _table(product, changes), 0, steps)
+
+
+def function(dtype: DType) -> int:
+    """The address of the function that computes products of float32 or float64 matrices."""
+    return library.kernel("tiles", "product", dtype.name, operands=13)
 
 
 def _loops(product: Product) -> Instruction:

@@ -26,13 +26,17 @@ def digest() -> str:
 
 
 @functools.cache
-def kernel(module: str, factory: str, *parameters: str | int) -> int:
-    """The address of the kernel that `kernels.<module>.<factory>(*parameters)` defines."""
+def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3) -> int:
+    """The address of the kernel that `kernels.<module>.<factory>(*parameters)` defines.
+
+    It has so many int64 operands: a table and a range, unless it is a part of other kernels.
+    """
 
     def build() -> ObjectCode:
         from .language.build import compile_kernel
+        from .language.types import i64
 
-        return compile_kernel(_find(module, factory)(*parameters))
+        return compile_kernel(_find(module, factory)(*parameters), None, [i64] * operands)
 
     return cache.kernel_address(f"{module}.{factory} {parameters} {digest()}", build)
 

@@ -18,7 +18,7 @@ from .columns import gather, places, scatter, taps
 from .elements import REAL
 from .packing import pack
 from .scratch import claim, release
-from .tiles import product
+from .tiles import multiply
 
 
 @inline
@@ -68,7 +68,6 @@ class Parts:
     def __init__(self, dtype: str) -> None:
         self.element = REAL[dtype]
         self.size = self.element.size
-        self.product = product(self.element)
         self.gather = gather(self.element)
         self.image = self._image()
         self.columns = self._columns()
@@ -176,7 +175,7 @@ class Parts:
 def forward(dtype: str) -> Callable[..., None]:
     """The kernel of the convolution; its range counts samples."""
     parts = Parts(dtype)
-    size, multiply, columns, image = parts.size, parts.product, parts.columns, parts.image
+    size, columns, image = parts.size, parts.columns, parts.image
     weights, result = parts.weights, parts.result
 
     @inline
@@ -188,7 +187,8 @@ def forward(dtype: str) -> Callable[..., None]:
         channels, width = group_channels(table), argument(table, word.OUT_WIDTH)
         right, stride = columns(table, scratch, source, channels, first, last)
         multiply(
-            matrix, row, 1, right, stride, 1, target + size * first * width, step,
+            argument(table, word.PRODUCT), matrix, row, 1, right, stride, 1,
+            target + size * first * width, step,
             channels * taps(table), group_outputs(table), (last - first) * width, 0, 0,
         )  # fmt: skip
 
@@ -216,7 +216,7 @@ def input_gradient(dtype: str, across: int) -> Callable[..., None]:
     `across` is the kernel's width, or 0 if it is not known while compiling.
     """
     parts = Parts(dtype)
-    size, multiply, sum_up = parts.size, parts.product, scatter(parts.element, across)
+    size, sum_up = parts.size, scatter(parts.element, across)
     image, weights, result = parts.image, parts.weights, parts.result
 
     @inline
@@ -229,7 +229,7 @@ def input_gradient(dtype: str, across: int) -> Callable[..., None]:
         if argument(table, word.PLAIN) == 0:
             columns, stride = scratch + size * weights_size(table), places(table)
         multiply(
-            matrix, 1, row, source, step, 1, columns, stride,
+            argument(table, word.PRODUCT), matrix, 1, row, source, step, 1, columns, stride,
             group_outputs(table), channels * taps(table), places(table), 0, 0,
         )  # fmt: skip
         if argument(table, word.PLAIN) == 0:
@@ -260,7 +260,7 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
     result for that costs less than packing the columns.
     """
     parts = Parts(dtype)
-    element, size, multiply, columns = parts.element, parts.size, parts.product, parts.columns
+    element, size, columns = parts.element, parts.size, parts.columns
     image, result, copy, store = parts.image, parts.result, pack(element), storer(element)
 
     @inline
@@ -284,7 +284,7 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
             last = min(height, y + rows)
             left, stride = columns(table, scratch, source, channels, y, last)
             multiply(
-                left, stride, 1, planes + size * y * width, 1, step, sums, outputs,
+            argument(table, word.PRODUCT),     left, stride, 1, planes + size * y * width, 1, step, sums, outputs,
                 (last - y) * width, channels * taps(table), outputs, sample + y, space,
             )  # fmt: skip
 

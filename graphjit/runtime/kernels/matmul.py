@@ -12,7 +12,7 @@ from ..language.instructions import argument
 from ..words import matmul as word
 from .elements import REAL, arithmetic
 from .scratch import claim, release
-from .tiles import product, strip_width
+from .tiles import multiply, strip_width
 
 
 @inline
@@ -33,7 +33,6 @@ def tiles(dtype: str) -> Callable[..., None]:
     """
     element = REAL[dtype]
     size, widest = element.size, strip_width(element)
-    compute = product(element)
 
     @inline
     def part(
@@ -45,7 +44,8 @@ def tiles(dtype: str) -> Callable[..., None]:
         a = offset(table, batch, word.A_BATCH) + first * a_row
         b = offset(table, batch, word.B_BATCH) + begin * b_column
         c = offset(table, batch, word.C_BATCH) + first * c_row + begin
-        compute(
+        multiply(
+            argument(table, word.PRODUCT),
             argument(table, word.A) + size * a, a_row, argument(table, word.A_INNER),
             argument(table, word.B) + size * b, argument(table, word.B_INNER), b_column,
             argument(table, word.C) + size * c, c_row,

@@ -53,7 +53,7 @@ def _columns(element: Type) -> Callable[..., None]:
     lanes = lanes_of(element)
     kind = vector(element, lanes)
     load, store = vector_loader(kind), vector_storer(kind)
-    lines = range(lanes)
+    lines, reversed_lines = range(lanes), range(lanes - 1, -1, -1)
 
     @inline
     def square(
@@ -62,9 +62,8 @@ def _columns(element: Type) -> Callable[..., None]:
         """The transpose of up to `wide` x `high` elements."""
         read = [load(source, min(j, wide - 1) * column, high) for j in lines]
         turned = transposed(read)
-        for i in lines:
-            if i < high:
-                store(target, i * target_row, turned[i], wide)
+        for i in reversed_lines:  # those that do not count are written over by the last that does
+            store(target, min(i, high - 1) * target_row, turned[i], wide)
 
     @inline
     def by_columns(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..language import inline, vector
-from ..language.instructions import loader, vector_loader, vector_storer
+from ..language import i64, inline, vector
+from ..language.instructions import call, loader, vector_loader, vector_storer
 from ..language.types import Type, lanes_of
+from .elements import REAL
 from .packing import pack
 
 #: Vectors at most in a row of a tile.
@@ -53,21 +54,23 @@ def tile(element: Type, lines: int, vectors: int) -> Callable[..., None]:
         a: int, a_row: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int,
         inner: int, rows: int, columns: int, accumulate: int,
     ) -> None:  # fmt: skip
-        row_at = [a + size * min(r, rows - 1) * a_row for r in lines_]
+        # Lines that do not count repeat the last that does, which costs less than branches.
+        left_at = [a + size * min(r, rows - 1) * a_row for r in lines_]
+        sum_at = [c + size * min(r, rows - 1) * c_row for r in lines_]
         sums = [kind(0) for _ in cells]
+        if accumulate != 0:
+            for r in lines_:
+                for v in parts:
+                    sums[r * vectors + v] = load(sum_at[r], v * lanes, bound(v, columns))
         for k in range(inner):
             right = [load(b, k * b_inner + v * lanes, bound(v, columns)) for v in parts]
             for r in lines_:
-                left = kind(load_scalar(row_at[r], k * a_inner))
+                left = kind(load_scalar(left_at[r], k * a_inner))
                 for v in parts:
                     sums[r * vectors + v] += left * right[v]
         for r in lines_:
-            if r < rows:
-                for v in parts:
-                    total = sums[r * vectors + v]
-                    if accumulate != 0:
-                        total += load(c, r * c_row + v * lanes, bound(v, columns))
-                    store(c, r * c_row + v * lanes, total, bound(v, columns))
+            for v in parts:
+                store(sum_at[r], v * lanes, sums[r * vectors + v], bound(v, columns))
 
     return tile
 
@@ -105,16 +108,22 @@ def strip(element: Type) -> Callable[..., None]:
     return strip
 
 
-def product(element: Type) -> Callable[..., None]:
-    """A helper for a whole product, by blocks of the sum and strips of columns.
+#: `multiply(address of a product's function, *its operands)`
+multiply = call(None, *[i64] * 13)
+
+
+def product(dtype: str) -> Callable[..., None]:
+    """The function of a whole product, by blocks of the sum and strips of columns.
+
+    Kernels call it by its address, so that its code is made once for all of them.
 
     Operands as in `tile`. With `scratch`, room for a block of a strip, columns of b need not be
     neighbours.
     """
+    element = REAL[dtype]
     size, widest = element.size, strip_width(element)
     copy, compute = pack(element), strip(element)
 
-    @inline
     def product(
         a: int, a_row: int, a_inner: int, b: int, b_inner: int, b_column: int, c: int, c_row: int,
         inner: int, rows: int, columns: int, accumulate: int, scratch: int,

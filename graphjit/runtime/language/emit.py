@@ -415,6 +415,8 @@ class Emitter:
                 return tuple(self.arguments(parts))
             case ast.ListComp(elt=item, generators=[ast.comprehension(ifs=[]) as source]):
                 return self.unrolled(item, source)
+            case ast.Subscript(value=ast.Name(id=name), slice=index) if name in self.scope.names:
+                return self.get(self.scope.names[name][self.expression(index)])
             case ast.Subscript(value=value, slice=index):
                 return self.expression(value)[self.expression(index)]
             case _:

@@ -43,6 +43,7 @@ three is computed from the others.
     BY_OUTPUT,  # the weight's gradient: 1 if the range counts output channels, 0 for channels
     CHUNK,  # output rows laid out as columns at a time; for the image's gradient, channels
     COLUMNS_SIZE,  # elements of those columns
+    PRODUCT,  # address of the function that computes matrix products
     SCRATCH,
     WORDS,
-) = range(39)
+) = range(40)

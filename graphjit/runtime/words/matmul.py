@@ -31,9 +31,10 @@
     _C_BATCH_2,
     _C_BATCH_3,
     ROW_BLOCK,  # rows that one step of the range stands for
+    PRODUCT,  # address of the function that computes products
     SCRATCH,  # where b is packed, or 0 if its columns are neighbours
     WORDS,
-) = range(32)
+) = range(33)
 
 BATCH_DIMS = 4
 #: Batch dimensions from the last to the first.
