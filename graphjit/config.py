@@ -24,11 +24,11 @@ KNOBS = (
     Knob("PASSES", str, "", "comma-separated passes to leave out, each with a leading minus"),
     Knob("DISABLE", bool, False, "run every traced function eagerly"),
     Knob("STRICT", bool, False, "raise where the compiler would fall back to a host call"),
-    Knob("BACKEND", str, "numba", "what replays a graph: numba (compiled kernels), or interp"),
+    Knob("BACKEND", str, "kernels", "what replays a graph: kernels, or interp (the interpreter)"),
     Knob("EMITTER", str, "llvm", "what compiles fused kernels: llvm (directly), or numba"),
     Knob("CACHE_DIR", str, "", "folder of compiled kernels; empty for the user's cache folder"),
     Knob("MAX_VARIANTS", int, 64, "compiled variants of one function before it stays eager"),
-    Knob("NUM_THREADS", int, 0, "threads used by compiled kernels; 0 for all available"),
+    Knob("NUM_THREADS", int, 0, "what get_num_threads tells; kernels use one thread so far"),
 )
 
 _KNOB = {knob.name: knob for knob in KNOBS}
