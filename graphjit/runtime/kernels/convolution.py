@@ -284,8 +284,8 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
             last = min(height, y + rows)
             left, stride = columns(table, scratch, source, channels, y, last)
             multiply(
-            argument(table, word.PRODUCT),     left, stride, 1, planes + size * y * width, 1, step, sums, outputs,
-                (last - y) * width, channels * taps(table), outputs, sample + y, space,
+                argument(table, word.PRODUCT), left, stride, 1, planes + size * y * width, 1, step,
+                sums, outputs, (last - y) * width, channels * taps(table), outputs, sample + y, space,
             )  # fmt: skip
 
     @inline
