@@ -15,6 +15,8 @@ from ..passes.schedule import may_fail
 from ..runtime.instruction import External, Layout
 from .views import home_of_operand, is_view, sliced
 
+Condition = Callable[[Node], bool]
+
 
 class Placement:
     """`homes`: the layout that a value's producer is to write. Values not in it go anywhere."""
@@ -25,6 +27,7 @@ class Placement:
         self.made_by = producers(graph.nodes)
         self.order = {node: i for i, node in enumerate(graph.nodes)}
         self.homes: dict[Value, Layout] = {}
+        self.conditions: dict[Value, Condition] = {}
         self.last_read = self._last_reads()
         checks = [self.made_by[v] for v in graph.checks if v in self.made_by]
         risky = checks + [node for node in graph.nodes if may_fail(node)]
@@ -56,9 +59,12 @@ class Placement:
         return max(self.last_read.get(old, -1), self.last_risk + 1) <= self.order[node]
 
     def _offer(
-        self, value: Value, home: Layout, allowed: Callable[[Node], bool] = lambda node: True
+        self, value: Value, home: Layout, allowed: Condition = lambda node: True
     ) -> None:
-        """Let the producer of `value`, behind any bijective views, write to `home`."""
+        """Let the producer of `value`, behind any bijective views, write to `home`.
+
+        It must be `allowed`, and so must what writes to parts of `home` before it.
+        """
         while value not in self.homes:
             node = self.made_by.get(value)
             if node is None:
@@ -66,6 +72,7 @@ class Placement:
             if not is_view(node):
                 if allowed(node):
                     self.homes[value] = home
+                    self.conditions[value] = allowed
                 return
             before = home_of_operand(node, home)
             if before is None:
@@ -75,9 +82,10 @@ class Placement:
     def offer_parts(self, node: Node, home: Layout) -> None:
         """Let the operands of a concatenation write to their parts of `home`."""
         dim, start = node.attr("dim"), 0
+        allowed = self.conditions.get(node.output, lambda node: True)
         for value in node.inputs:
             stop = start + value.shape[dim]
-            self._offer(value, sliced(home, value.shape, dim, start, stop, 1))
+            self._offer(value, sliced(home, value.shape, dim, start, stop, 1), allowed)
             start = stop
 
     def offer_base(self, node: Node) -> None:
@@ -85,4 +93,4 @@ class Placement:
         base = node.inputs[0]
         home = self.homes.get(node.output)
         if home is not None and self.readers[base] == 1:
-            self._offer(base, home)
+            self._offer(base, home, self.conditions[node.output])

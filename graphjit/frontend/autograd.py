@@ -77,7 +77,7 @@ def _as_own(grad: Any) -> Tensor:
 
         copy: Tensor = TENSORS.clone(grad.detach())
         return copy
-    return Tensor._of(np.array(grad))
+    return Tensor._of(np.array(grad, order="C"))
 
 
 def _sequence(tensors: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -284,7 +284,7 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     for place in places:
         if places.count(place) > 1:
             raise locate(RuntimeError(f"dim {place} appears multiple times in the list of dims"))
-    return F.flip(input, dims=places)  # type: ignore[no-any-return]
+    return F.flip(input, dims=places if input._array.ndim else ())  # type: ignore[no-any-return]
 
 
 def fliplr(input: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -212,22 +214,41 @@ def _is_library(module: str | None) -> bool:
     return file.startswith(PACKAGE) or "site-packages" in file
 
 
+class _Watch(threading.local):
+    """The reads that the current thread collects."""
+
+    reads: Reads | None = None
+
+
+_WATCH = _Watch()
+_LOCK = threading.Lock()
+#: classes whose attribute reads are looked at, with the number of threads that do so
+_WATCHED: Counter[type] = Counter()
+
+
+def _noting(self: Any, name: str) -> Any:
+    value = object.__getattribute__(self, name)
+    reads = _WATCH.reads
+    if reads is not None and not name.startswith("__"):
+        reads.attribute(self, name, value)
+    return value
+
+
 @contextmanager
 def watching(classes: Iterable[type], reads: Reads) -> Iterator[None]:
-    """Note every attribute read of an instance of `classes` while the block runs."""
+    """Note every attribute that this thread reads of an instance of `classes` in the block."""
     classes = tuple(classes)
-    plain = object.__getattribute__
-
-    def getattribute(self: Any, name: str) -> Any:
-        value = plain(self, name)
-        if not name.startswith("__"):
-            reads.attribute(self, name, value)
-        return value
-
-    for cls in classes:
-        cls.__getattribute__ = getattribute  # type: ignore[assignment, method-assign]
+    with _LOCK:
+        _WATCHED.update(classes)
+        for cls in classes:
+            cls.__getattribute__ = _noting  # type: ignore[assignment, method-assign]
+    _WATCH.reads = reads
     try:
         yield
     finally:
-        for cls in classes:
-            del cls.__getattribute__
+        _WATCH.reads = None
+        with _LOCK:
+            _WATCHED.subtract(classes)
+            for cls in classes:
+                if not _WATCHED[cls]:
+                    del cls.__getattribute__

@@ -1,5 +1,7 @@
 """Bugs of traced functions that random programs found; each test opens with the bug."""
 
+import threading
+
 import pytest
 
 import graphjit as gj
@@ -200,3 +202,46 @@ def test_flip_is_a_copy():
     x = gj.zeros(1, 1)
     x.flip(0).add_(1)
     assert x.item() == 0
+
+
+def test_a_part_of_an_update_waits_for_the_last_read():
+    """The base of a scatter, or a part of a concatenation, was written to an argument too early."""
+    def twice(x):
+        x.mul_(-1)
+        x[:2].mul_(-1)
+
+    def turned(x):
+        x.copy_(gj.cat([x[1:] * 2, x[:1] * 3]))
+
+    for function in (twice, turned):
+        traced = gj.trace(function)
+        x, y = gj.arange(4.0) + 1, gj.arange(4.0) + 1
+        for _ in range(4):
+            function(x), traced(y)
+            assert x.tolist() == y.tolist()
+
+
+def test_flip_of_a_scalar_in_a_kernel():
+    """`flip(0)` of a tensor of no dimensions had a dimension that it does not have."""
+    traced = gj.trace(lambda x: (x * 2).flip(0))
+    assert [traced(gj.tensor(2.0)).item() for _ in range(3)] == [4, 4, 4]
+
+
+def test_threads_that_record_at_once():
+    """Two threads that recorded at the same time took down each other's watch on modules."""
+    layer = nn.Linear(3, 3)
+    traced = gj.trace(lambda x: layer(x).detach())
+    failures = []
+
+    def run(size):
+        for _ in range(5):
+            x = gj.ones(size, 3)
+            if not gj.allclose(traced(x), layer(x)):
+                failures.append(size)
+
+    threads = [threading.Thread(target=run, args=(size,)) for size in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and traced.stats()["variants"] >= 8
