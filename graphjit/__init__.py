@@ -55,6 +55,7 @@ from .frontend.creation import (
     zeros,
     zeros_like,
 )
+from .frontend.einsum import einsum
 from .frontend.functions_join import (
     atleast_1d,
     atleast_2d,

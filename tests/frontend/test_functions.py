@@ -156,7 +156,14 @@ t.LongTensor(2, 2).shape; t.Tensor(np.ones(2)); t.Tensor(x); isinstance(x, t.Flo
 isinstance(i, t.FloatTensor); t.Tensor(t.Size([2, 3])).shape; x.T.contiguous(); x.clone()
 x.detach(); x.data; x.cpu(); x.numpy(); x.view_as(y); x.reshape_as(y.T); x.is_set_to(x)
 x.is_same_size(y); np.sin(x); np.add(x, 1); np.asarray(x); np.array(i, dtype=float)
-np.add(np.ones((2, 3)), x)
+np.add(np.ones((2, 3)), x); t.einsum('ij,kj->ik', x, y); t.einsum('ij->ji', x); t.einsum('ij->', x)
+t.einsum('ij,ij->i', x, y); t.einsum('bij,bjk->bik', z, z.mT); t.einsum('...ij,...jk', z, z.mT)
+t.einsum('ii->i', x @ y.T); t.einsum('ii', x @ y.T); t.einsum('i,j->ij', w, d.float())
+t.einsum('ij,jk,kl->il', x, y.T, x); t.einsum('bij,kj->bik', z, t.ones(5, 4))
+t.einsum('i,i,i->i', w, w, w); t.einsum('ijk->kj', z); t.einsum('ij,j', x, d.float())
+t.einsum('...i,i->...', z, t.ones(4)); t.einsum('b i j, b j k -> k', z, z.mT)
+t.einsum('ij,k->j', x, w); t.einsum('ij,jk', [x, y.T]); t.einsum('i...,i...->...', x, y)
+t.einsum(',ij->ij', s, x)
 """.replace("\n", ";").split(";")  # fmt: skip
 
 
