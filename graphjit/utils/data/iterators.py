@@ -243,7 +243,7 @@ class MultiProcessIterator(LoaderIterator):
 def start_worker(context: Any, job: Job, number: int) -> Worker:
     """A process that waits for tasks."""
     here, there = context.Pipe()
-    process = context.Process(target=run_worker, args=(job, number, there), daemon=True)
+    process = context.Process(target=run_worker, args=(job, number, there, here), daemon=True)
     try:
         process.start()
     except BaseException:

@@ -101,8 +101,9 @@ class _Inbox:
         return None
 
 
-def run_worker(job: Job, number: int, connection: Connection) -> None:
+def run_worker(job: Job, number: int, connection: Connection, other_end: Connection) -> None:
     """Fetch batches until the main process says so, or is no more."""
+    other_end.close()  # the main process alone holds it: the line ends when that does
     # Ctrl-C reaches all processes of a terminal; the main one ends the others in good order.
     signal.signal(signal.SIGINT, lambda signum, frame: None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
