@@ -65,6 +65,7 @@ def execute(program: Program, library: str, wrap: Callable[..., Any] | None = No
     names = namespace(library)
     T = names["T"]
     T.manual_seed(program.seed)
+    T.set_default_dtype(T.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = compile(program.definition(), "<program>", "exec")

@@ -69,12 +69,15 @@ class Generator:
             self._set_up(f"{leaf} = {self._data(dtype)}.requires_grad_()")
         parameters = f"[{', '.join(leaves)}]"
         if pick.random() < 0.35:
-            self._set_up(f"m0 = {pick.choice(grammar.MODELS)}")
+            self._set_up(f"m0 = {pick.choice(self._models())}")
             if self.torch:
                 self._set_up("for i, q in enumerate(m0.parameters()): q.data = data(i, q.shape)")
             parameters = f"[*m0.parameters(), {', '.join(leaves)}]"
         if ("m0" in self.names or leaves) and pick.random() < 0.6:
             self._set_up(f"o0 = {pick.choice(grammar.OPTIMIZERS).format(parameters)}")
+
+    def _models(self) -> list[str]:
+        return [model for model in grammar.MODELS if not (self.torch and "Dropout" in model)]
 
     def _data(self, dtype: str) -> str:
         shape = self.random.choice(grammar.SHAPES)
@@ -139,7 +142,9 @@ class Generator:
             changes = []
             for _ in range(self.random.choice((0, 1, 1, 2))):
                 try:
-                    changes.append(self._fill(self.random.choice(_CHANGES)))
+                    change = self.random.choice(_CHANGES)
+                    if not (self.torch and _is_random(change)):
+                        changes.append(self._fill(change))
                 except LookupError:
                     continue
             calls.append(Call(tuple(changes), self._call_text(), self.random.random() < 0.07))
@@ -247,7 +252,15 @@ def _tables(torch: bool) -> tuple[list[list[str]], list[list[str]]]:
     statements = [grammar.INPLACE, grammar.INPLACE, grammar.EFFECTS]
     if not torch:
         expressions.append(grammar.RANDOM)
-    return [grammar.templates(t) for t in expressions], [grammar.templates(t) for t in statements]
+    tables = [[grammar.templates(t) for t in group] for group in (expressions, statements)]
+    if torch:
+        tables = [[[t for t in rows if not _is_random(t)] for rows in group] for group in tables]
+    return tables[0], tables[1]
+
+
+def _is_random(template: str) -> bool:
+    """Whether PyTorch gives other numbers, or sees an error that graphjit lets pass."""
+    return bool(re.search(r"rand|normal|uniform|bernoulli|dropout|detach_\(", template))
 
 
 def generate(seed: int, torch: bool = False) -> Program:
