@@ -69,9 +69,8 @@ class Generator:
             self._set_up(f"{leaf} = {self._data(dtype)}.requires_grad_()")
         parameters = f"[{', '.join(leaves)}]"
         if pick.random() < 0.35:
-            self._set_up(f"m0 = {pick.choice(self._models())}")
-            if self.torch:
-                self._set_up("for i, q in enumerate(m0.parameters()): q.data = data(i, q.shape)")
+            same = "\nfor i, q in enumerate(m0.parameters()): q.data = data(i, q.shape)"
+            self._set_up(f"m0 = {pick.choice(self._models())}" + same * self.torch)
             parameters = f"[*m0.parameters(), {', '.join(leaves)}]"
         if ("m0" in self.names or leaves) and pick.random() < 0.6:
             self._set_up(f"o0 = {pick.choice(grammar.OPTIMIZERS).format(parameters)}")
