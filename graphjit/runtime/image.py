@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import runner
+from .pool import Pool
 from .tables import Tables
 from .views import aligned
 from .words import program as word
 
 LINE = 64
+#: Calls that are timed before the work of a program is shared.
+TRIALS = 3
 Segment = tuple[int, int]
 
 
@@ -39,20 +42,24 @@ class Image:
         segments: Sequence[Segment],
         scalars: int,
         arena: int,
-        workers: int,
+        threads: Pool | None,
         release_gil: bool,
     ) -> None:
         self._tables = tables
         self._segments = segments
         self._scalars = scalars
         self._release_gil = release_gil
+        self._pool = threads
         self.arena = aligned(arena)
         self._status = _words(LINE // 8)
+        workers = threads.threads if threads else 1
         self._scratch = _words(scratch_bytes(tables, workers) // 8)
         self._words = _words(len(tables.words))
         self._words[:] = tables.words
         self._slots = _words(len(tables.arrays) + scalars)
-        self._rows = np.array(tables.rows, np.int64).reshape(-1, 4)
+        self._rows = _words(len(tables.rows) * word.ROW_WORDS).reshape(-1, word.ROW_WORDS)
+        self._rows[:, : word.CHUNK] = np.array(tables.rows, np.int64).reshape(-1, word.CHUNK)
+        self._rows[:, word.SHORTEST] = np.iinfo(np.int64).max
         self._place()
         self.entries: list[runner.Entry] = []
         self._descriptors: list[runner.Words] = []
@@ -66,7 +73,7 @@ class Image:
         if tables.scratch:
             words[tables.scratch] = self._scratch.ctypes.data
             self._scratch[1] = padded(tables.scratch_size)
-        self._rows[:, 1] = words.ctypes.data + 8 * self._rows[:, 1]
+        self._rows[:, word.TABLE] = words.ctypes.data + 8 * self._rows[:, word.TABLE]
 
     @property
     def status(self) -> int:
@@ -113,7 +120,13 @@ class Image:
         words[word.ROWS] = self._rows.ctypes.data
         words[word.BEGIN], words[word.END] = begin, end
         words[word.STATUS] = self._status.ctypes.data
+        if self._pool is not None:
+            words[word.POOL], words[word.TRIALS] = self._pool.address, TRIALS
         return words
+
+    def chunks(self) -> list[int]:
+        """For each row, the steps of its range that a thread takes at a time; 0 if not shared."""
+        return [int(chunk) for chunk in self._rows[:, word.CHUNK]]
 
     def _make_entry(self, descriptor: runner.Words) -> runner.Entry:
         return runner.make_entry(descriptor, self._release_gil)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import runner
+from . import pool, runner
 from . import tables as argument_tables
 from .image import Image, Segment, scratch_bytes
 from .instruction import (
@@ -82,8 +82,9 @@ class Program:
     """A sequence of instructions and host calls that is run as a whole.
 
     `arrays` and `scalars` are how many a call passes; `arena` is the size in bytes of the program's
-    memory; `workers` how many threads may need scratch at once. With `release_gil` other Python
-    threads run during native code. IndexError if an instruction refers to what is not there.
+    memory. With `release_gil` other Python threads run during native code. Long instructions are
+    shared by `GRAPHJIT_NUM_THREADS` threads. IndexError if an instruction refers to what is not
+    there.
 
     Arrays are known by their data pointers alone: shapes, strides and dtypes are the caller's to
     check, and the caller keeps the arrays alive during the call. Calls from several threads take
@@ -96,13 +97,11 @@ class Program:
         arrays: int = 0,
         scalars: int = 0,
         arena: int = 0,
-        workers: int = 1,
         release_gil: bool = True,
     ) -> None:
         self.instructions = tuple(instructions)
         self.arrays = arrays
         self.scalars = scalars
-        self.workers = workers
         self._arena_size = arena
         self._release_gil = release_gil
         native = [i for i in self.instructions if isinstance(i, Instruction)]
@@ -146,7 +145,7 @@ class Program:
                     segments,
                     self.scalars,
                     self._arena_size,
-                    self.workers,
+                    pool.shared(),
                     self._release_gil,
                 )
                 for slot, array in self._bound.items():
@@ -242,7 +241,7 @@ class Program:
         """The bytes this program takes from its first call on."""
         return Memory(
             self._arena_size,
-            scratch_bytes(self._tables, self.workers),
+            scratch_bytes(self._tables, pool.wanted_threads()),
             self._tables.nbytes,
         )
 

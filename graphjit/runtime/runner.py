@@ -1,6 +1,6 @@
 """The native runner, as Python calls it.
 
-Makes, from the array of words of a program (`descriptor`), a function whose call costs about as
+Makes, from the array of words of a program (`words.program`), a function whose call costs about as
 much as a built-in's. Where Python objects are not laid out as expected, `ctypes` does the same.
 """
 
@@ -25,9 +25,19 @@ _METH_FASTCALL = 0x0080
 
 @functools.cache
 def walk() -> Callable[[int, int, int], int]:
-    """`walk(program, begin, end)`: runs rows as they are; the row that stopped, from 1, or 0."""
+    """`walk(program, begin, end)`: runs rows as they are; the row that stopped, from 1, or 0.
+
+    On this thread alone.
+    """
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
     return kind(library.function("runner", "walk", "i64", 3))
+
+
+@functools.cache
+def walk_all() -> Callable[[int], int]:
+    """`walk_all(program)`: runs all rows as they are, with the pool; the row that stopped, or 0."""
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+    return kind(library.function("runner", "walk_all", "i64", 1))
 
 
 @functools.cache
@@ -126,7 +136,7 @@ def _call_with_ctypes(program: Words, *arguments: Any) -> int:
         slots[i] = argument.ctypes.data if i < arrays else _bits(argument)
     address = program.ctypes.data
     patch()(address)
-    stopped = walk()(address, int(program[word.BEGIN]), int(program[word.END]))
+    stopped = walk_all()(address)
     program[word.BUSY] = 0
     return stopped
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .instruction import Arena, Argument, External, Instruction, ScalarSlot, Scratch, Status
+from .words.program import ROW_WORDS
 
 _WORD = 1 << 64
 
@@ -51,7 +52,7 @@ class Tables:
     def nbytes(self) -> int:
         """Bytes of the tables, the rows, and the patches if no array is bound."""
         patches = sum(map(len, [*self.arrays.values(), *self.scalars.values()]))
-        return 8 * (len(self.words) + 4 * len(self.rows) + 3 * patches)
+        return 8 * (len(self.words) + ROW_WORDS * len(self.rows) + 3 * patches)
 
     def check(self, arrays: int, scalars: int, arena: int) -> None:
         """IndexError if something refers to an array, a scalar or memory that is not there."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernels import float_kernel, layout
 
-from graphjit import dtypes
+from graphjit import config, dtypes
 from graphjit.runtime import runner
 from graphjit.runtime.instruction import (
     Arena,
@@ -224,11 +224,13 @@ def test_views_of_the_arena():
 
 def test_memory_is_aligned_and_accounted():
     scratch = Instruction("add", float_kernel("add"), (0, 0, 0, Scratch(100)), 0, 0)
-    program = Program([scratch], arena=1000, workers=3)
-    assert program.memory == Memory(1000, 64 + 3 * 128, 8 * (4 + 4))
-    assert program.memory.total == 1000 + 448 + 64
+    before = config.override("NUM_THREADS", 3)
+    program = Program([scratch], arena=1000)
+    assert program.memory == Memory(1000, 64 + 3 * 128, 8 * (4 + 6))
+    assert program.memory.total == 1000 + 448 + 80
     assert program.image.arena.ctypes.data % 64 == 0
     assert len(program.image.arena) == 1000
+    config.override("NUM_THREADS", before)
 
 
 def test_profile_names_each_instruction(arrays):

@@ -285,7 +285,8 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
             left, stride = columns(table, scratch, source, channels, y, last)
             multiply(
                 argument(table, word.PRODUCT), left, stride, 1, planes + size * y * width, 1, step,
-                sums, outputs, (last - y) * width, channels * taps(table), outputs, sample + y, space,
+                sums, outputs, (last - y) * width, channels * taps(table), outputs, sample + y,
+                space,
             )  # fmt: skip
 
     @inline

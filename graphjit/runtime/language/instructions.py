@@ -151,6 +151,26 @@ def compare_and_swap(builder: Any, address: Any, expected: Any, new: Any) -> Any
 
 
 @instruction
+def load_atomic(builder: Any, address: Any) -> Any:
+    """The int64 at `address`, with what was written before it was."""
+    return builder.load_atomic(_pointer(builder, address, i64.llvm), "acquire", 8)
+
+
+@instruction
+def store_atomic(builder: Any, address: Any, value: Any) -> None:
+    """Put an int64 at `address`, after all that was written, before all that is read."""
+    at = _pointer(builder, address, i64.llvm)
+    builder.store_atomic(materialised(value), at, "seq_cst", 8)
+
+
+@instruction
+def atomic_add(builder: Any, address: Any, value: Any) -> Any:
+    """Add to the int64 at `address`, atomically; returns what was there."""
+    at = _pointer(builder, address, i64.llvm)
+    return builder.atomic_rmw("add", at, materialised(value), "seq_cst")
+
+
+@instruction
 def atomic_and(builder: Any, address: Any, mask: Any) -> Any:
     """And `mask` into the int64 at `address`, atomically; returns what was there."""
     at = _pointer(builder, address, i64.llvm)

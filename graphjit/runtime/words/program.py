@@ -1,7 +1,10 @@
-"""The words of the int64 array by which native code knows a program, and the entry's results."""
+"""The words of the int64 arrays by which native code knows a program and its rows.
+
+Also the results of the entry that are not the number of a row.
+"""
 
 (
-    ROWS,  # address of (kernel, table, begin, end) rows
+    ROWS,  # address of the rows
     BEGIN,  # first row
     END,  # row after the last
     STATUS,  # address of the status word
@@ -16,8 +19,20 @@
     RESTORE_THREAD,  # PyEval_RestoreThread
     MAKE_INT,  # PyLong_FromLongLong
     BUSY,  # 1 while a call is in progress
+    POOL,  # address of the pool of threads, or 0
+    TRIALS,  # calls that are still to be timed before the work is shared
     WORDS,
-) = range(16)
+) = range(18)
 
 IS_BUSY = -1
 MISMATCH = -2
+
+(
+    KERNEL,  # address of the kernel
+    TABLE,  # address of its arguments
+    FIRST,  # its range
+    LAST,
+    CHUNK,  # steps of the range that a thread takes at a time, or 0 not to share
+    SHORTEST,  # nanoseconds of the fastest trial
+    ROW_WORDS,
+) = range(7)
