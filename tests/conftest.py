@@ -1,4 +1,7 @@
-"""What every test runs under: no silent fall-back, every graph verified, and a kernel cache of this run's own."""
+"""What every test runs under.
+
+No silent fall-back, every graph verified, and a kernel cache of this run's own.
+"""
 
 import os
 import shutil

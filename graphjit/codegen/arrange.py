@@ -15,7 +15,8 @@ from .program import REDUCE, Axes, Program, Reduction, Slot, Split, Store, Value
 #: Elements of the vector axis that are worked on between loops over reduced axes.
 TILE = 512
 #: The same where an operand is transposed. Columns of 1024 floats lie in one set of the cache,
-#: which holds few lines: a copy of 1024 x 1024 takes 4.9 ms without tiles, 1.9 with 64, 0.5 with 16.
+#: which holds few lines: a copy of 1024 x 1024 takes 4.9 ms without tiles, 1.9 with tiles of 64,
+#: 0.5 with 16.
 TRANSPOSED_TILE = 16
 #: Elements of float32 in a cache line.
 CACHE_LINE = 16

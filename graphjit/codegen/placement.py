@@ -55,7 +55,7 @@ class Placement:
         return last
 
     def _unread_after(self, old: Value, node: Node) -> bool:
-        """Whether `old` may be overwritten by `node`: all is read, and nothing can fail any more."""
+        """Whether `node` may overwrite `old`: all is read, and nothing can fail any more."""
         return max(self.last_read.get(old, -1), self.last_risk + 1) <= self.order[node]
 
     def _offer(

@@ -76,7 +76,7 @@ def run_all(instrs: Sequence[str], dtype: str, x: Any, y: Any) -> dict[str, Any]
     for k, instr in enumerate(instrs):
         operands = "x[i], y[i]" if scalar.INSTRUCTIONS[instr] == 2 else "x[i]"
         lines.append(f"        outs[{k}][i] = f_{instr}({operands})")
-    exec("\n".join(lines), namespace)  # noqa: S102
+    exec("\n".join(lines), namespace)
     outs = tuple(
         np.empty(x.shape, "bool" if instr in scalar.BOOLEAN else dtype) for instr in instrs
     )
