@@ -40,5 +40,6 @@ class Interpreted:
         places = {value: array for value, array in zip(self.graph.inputs, inputs, strict=True)}
         copies = [np.array(new) for new in updates]  # they may be views of each other's places
         for (old, _), new in zip(self.graph.updates, copies, strict=True):
-            np.copyto(places[old], new)
+            if new.size:  # an empty array may be read-only
+                np.copyto(places[old], new)
         return True

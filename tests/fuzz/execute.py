@@ -91,28 +91,40 @@ def _call(names: dict[str, Any], lines: list[str]) -> Observation:
     seen.values = {name: look(value) for name, value in tensors.items()}
     seen.same = frozenset(
         (a, b) for a in tensors for b in tensors
-        if a < b and tensors[a] is tensors[b] and hasattr(tensors[a], "requires_grad")
+        if a < b and tensors[a] is tensors[b] and is_tensor(tensors[a])
     )
     seen.strides = {
         name: _steps(value) for name, value in tensors.items()
-        if name[0] == "r" and hasattr(value, "requires_grad")
+        if name[0] == "r" and is_tensor(value)
     }
     seen.shared = _shared(tensors)
     seen.generator = names["T"].get_rng_state().numpy().tobytes()
     return seen
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether `value` is a tensor of either library; none of its properties is read."""
+    return hasattr(type(value), "retain_grad")
+
+
 def look(value: Any) -> Any:
-    """A tensor as seen now; other values as they are."""
-    if not hasattr(value, "requires_grad"):
+    """A tensor as seen now, or the error that a look raises; other values as they are."""
+    if not is_tensor(value):
         return value
+    try:
+        return _seen(value)
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+
+
+def _seen(value: Any) -> Seen:
     grad = value.grad if value.is_leaf else None
     return Seen(
         value.detach().numpy().copy(),
         str(value.dtype).split(".")[-1],
         value.requires_grad,
         value.is_leaf,
-        None if grad is None else look(grad),
+        None if grad is None else _seen(grad),
     )
 
 
@@ -125,7 +137,7 @@ def _named(names: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(value, "requires_grad") or isinstance(value, (int, float, str, type(None))):
+    if is_tensor(value) or isinstance(value, (int, float, str, type(None))):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
@@ -154,7 +166,7 @@ def _shared(tensors: dict[str, Any]) -> frozenset[tuple[str, str]]:
     """Pairs of names, one of them of a result, that share memory."""
     spans = {}
     for name, value in tensors.items():
-        if hasattr(value, "requires_grad"):
+        if is_tensor(value):
             array = value.detach().numpy()
             if array.size:
                 spans[name] = np.lib.array_utils.byte_bounds(array)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import grammar
-from .execute import namespace
+from .execute import is_tensor, namespace
 from .program import Call, Program
 
 HOLDER = "class Holder: scale, value, count = 2.0, 1.0, 0"
@@ -199,7 +199,7 @@ class Generator:
         """Names of the tensors that fit; the newest occur more often."""
         names = [n for n in self.names if re.fullmatch(r"[cp]\d", n)] + self.locals
         names += self.locals[-3:]
-        return [n for n in names if _is_tensor(self.names.get(n)) and fits(self.names[n])]
+        return [n for n in names if is_tensor(self.names.get(n)) and _fits(self.names[n], fits)]
 
     # --- trying ---------------------------------------------------------------------------------
 
@@ -221,11 +221,14 @@ class Generator:
         except Exception:  # noqa: BLE001  (whatever it raises, it is no good)
             return False
         value = self.names.get(statement.split(" = ")[0], before)
-        return not _is_tensor(value) or value.numel() <= MAX_SIZE
+        return not is_tensor(value) or value.numel() <= MAX_SIZE
 
 
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "requires_grad") and hasattr(value, "dtype")
+def _fits(tensor: Any, fits: Callable[[Any], bool]) -> bool:
+    try:
+        return fits(tensor)
+    except RuntimeError:  # a view that cannot be found again
+        return False
 
 
 def _kind(value: Any) -> str:
