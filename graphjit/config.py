@@ -28,7 +28,7 @@ KNOBS = (
     Knob("EMITTER", str, "llvm", "what compiles fused kernels: llvm (directly), or numba"),
     Knob("CACHE_DIR", str, "", "folder of compiled kernels; empty for the user's cache folder"),
     Knob("MAX_VARIANTS", int, 64, "compiled variants of one function before it stays eager"),
-    Knob("NUM_THREADS", int, 0, "what get_num_threads tells; kernels use one thread so far"),
+    Knob("NUM_THREADS", int, 1, "threads that share the long kernels of a program; 0 for all"),
 )
 
 _KNOB = {knob.name: knob for knob in KNOBS}
