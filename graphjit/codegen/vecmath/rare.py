@@ -39,17 +39,13 @@ def _guarded(module: ir.Module, kind: ir.Type, library: str, arity: int) -> ir.F
         return module.globals[name]
     symbol = library + ("f" if kind == FLOAT32 else "")
     callee = module.globals.get(symbol) or _declare(module, symbol, kind, arity - 1)
-    scalar = _define(module, name, kind, arity)
-    y, *arguments = scalar.args
-    builder = ir.IRBuilder(scalar.append_basic_block())
-    needed = builder.fcmp_ordered("!=", arguments[0], ir.Constant(kind, 0.0))
-    with builder.if_then(needed, likely=False):
-        builder.ret(builder.call(callee, arguments))
-    builder.ret(y)
+    scalar = _single(module, name, callee)
+    # What variants call has none itself: LLVM would turn calls for all lanes into the variant.
+    lane = _single(module, f"{name}.1", callee)
     variants = {}
     lanes = WIDEST // FORMATS[kind].width
     while lanes > 1:
-        variants[lanes] = _variant(scalar, kind, lanes)
+        variants[lanes] = _variant(name, lane, kind, lanes)
         lanes //= 2
     shapes = "v" * arity
     mangled = ",".join(f"_ZGV_LLVM_N{n}{shapes}_{name}({v.name})" for n, v in variants.items())
@@ -58,10 +54,23 @@ def _guarded(module: ir.Module, kind: ir.Type, library: str, arity: int) -> ir.F
     return scalar
 
 
-def _variant(scalar: ir.Function, kind: ir.Type, lanes: int) -> ir.Function:
-    """`scalar` on vectors: lane by lane if any first argument is not 0."""
+def _single(module: ir.Module, name: str, callee: ir.Function) -> ir.Function:
+    """A function of `y` and the arguments: `y` if the first of them is 0, else the library's."""
+    kind = callee.function_type.return_type
+    function = _define(module, name, kind, len(callee.args) + 1)
+    y, *arguments = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
+    needed = builder.fcmp_ordered("!=", arguments[0], ir.Constant(kind, 0.0))
+    with builder.if_then(needed, likely=False):
+        builder.ret(builder.call(callee, arguments))
+    builder.ret(y)
+    return function
+
+
+def _variant(name: str, single: ir.Function, kind: ir.Type, lanes: int) -> ir.Function:
+    """`single` on vectors: lane by lane if any first argument is not 0."""
     vector = ir.VectorType(kind, lanes)
-    function = _define(scalar.module, f"{scalar.name}.{lanes}", vector, len(scalar.args))
+    function = _define(single.module, f"{name}.{lanes}", vector, len(single.args))
     y, first, *_ = function.args
     builder = ir.IRBuilder(function.append_basic_block())
     mask = builder.fcmp_ordered("!=", first, ir.Constant(vector, [0.0] * lanes))
@@ -71,7 +80,7 @@ def _variant(scalar: ir.Function, kind: ir.Type, lanes: int) -> ir.Function:
         for lane in range(lanes):
             index = INT32(lane)
             values = [builder.extract_element(argument, index) for argument in function.args]
-            result = builder.insert_element(result, builder.call(scalar, values), index)
+            result = builder.insert_element(result, builder.call(single, values), index)
         builder.ret(result)
     builder.ret(y)
     return function
