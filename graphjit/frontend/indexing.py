@@ -17,7 +17,6 @@ from ..errors import locate
 from .base import is_tensor
 from .data import as_number
 from .dispatch import assign
-from .mode import MODE
 from .observe import observe
 from .out import overwrite
 from .printing import type_name
@@ -193,7 +192,8 @@ def _with_tensor(
     array = item._array
     if array.dtype.kind == "b":
         return _with_mask(view, item, dim, original, indices)
-    if array.ndim == 0 and MODE.recorder is None:
+    if array.ndim == 0:
+        observe("an index that is a tensor of no dimensions")
         return _select(view, dim, original, int(array)), dim, original + 1
     indices[dim] = item
     return view, dim + 1, original + 1

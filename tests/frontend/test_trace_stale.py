@@ -180,3 +180,17 @@ def test_manual_seed_inside_a_traced_function():
 
     with pytest.warns(UserWarning, match="runs eagerly"):
         assert gj.trace(reseeded)(gj.ones(2)).tolist() == reseeded(gj.ones(2)).tolist()
+
+
+def test_an_element_chosen_by_a_tensor_is_a_view():
+    """Recorded as a copy, `x[i]` with a 0-d `i` lost what was then written to it."""
+
+    @gj.trace
+    def f(x, i):
+        y = x[i]
+        y.add_(1)
+        return x * 1
+
+    with pytest.warns(UserWarning, match="an index that is a tensor of no dimensions"):
+        assert f(gj.zeros(2, 2), gj.tensor(1)).tolist() == [[0, 0], [1, 1]]
+    assert f(gj.zeros(2, 2), gj.tensor(0)).tolist() == [[1, 1], [0, 0]]
