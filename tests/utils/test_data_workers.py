@@ -275,6 +275,7 @@ def test_custom_collate_gives_objects():
 
 
 PROGRAM = """
+import signal
 import time, graphjit
 from graphjit.utils.data import DataLoader, Dataset
 class Slow(Dataset):
@@ -283,6 +284,8 @@ class Slow(Dataset):
         time.sleep(0.05)
         return i
 if __name__ == "__main__":
+    # A parent in the background may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for batch in DataLoader(Slow(), num_workers=2, persistent_workers=PERSIST):
         print("batch", flush=True)
         ACTION
