@@ -112,7 +112,7 @@ def _weighted_sum(site: Site, matrix: Value, vector: Value, inner: int) -> Value
     """The sum of `matrix` times `vector`; `inner` is the dimension of `vector` that is summed."""
     dim = 1 - inner
     transposed = site.made_by(matrix, "permute")
-    if transposed is not None:
+    if transposed is not None and transposed.attr("dims") == (1, 0):
         matrix, dim = transposed.inputs[0], 1 - dim
     extent = matrix.shape[dim]
     factor = site.reshape(vector, (1, extent) if dim else (extent, 1))

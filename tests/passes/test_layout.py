@@ -1,8 +1,12 @@
 """Views and products rearranged, each as before and after."""
 
+import numpy as np
 import pytest
 from graphs import becomes, chain, stays
 
+from graphjit.ir.interp import interpret
+from graphjit.ir.parse import parse
+from graphjit.ops import OPS
 from graphjit.passes.cse import cse
 from graphjit.passes.dce import dce
 from graphjit.passes.layout import layout
@@ -148,3 +152,15 @@ def test_views_are_moved(before, after):
 @pytest.mark.parametrize("text", KEPT.values(), ids=KEPT)
 def test_what_stays(text):
     stays(arranged, text)
+
+
+def test_a_row_times_a_column_that_is_not_transposed():
+    """A permutation that changes nothing was taken for a transposition."""
+    graph = parse(
+        "def f(x: f32[1, 2]): a = permute(x, dims=(0, 1)); b = permute(x, dims=(1, 0)); "
+        "return matmul(a, b)",
+        OPS,
+    )
+    x = np.array([[3.0, 4.0]], np.float32)
+    ((result,), _) = interpret(layout(graph), [x])
+    assert result.tolist() == [[25.0]]
