@@ -87,13 +87,14 @@ def strip(element: Type) -> Callable[..., None]:
         inner: int, rows: int, columns: int, accumulate: int,
     ) -> None:  # fmt: skip
         down, across = size * lines * a_row, size * lines * c_row
-        if columns > 2 * lanes and rows <= FEW:
-            thin(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows, columns, accumulate)
-        elif columns > 2 * lanes:
-            for m in range(0, rows, lines):
-                three(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows - m, columns, accumulate)
+        if columns > 2 * lanes:
+            while rows > FEW:
+                three(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows, columns, accumulate)
                 a += down
                 c += across
+                rows -= lines
+            if rows > 0:
+                thin(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows, columns, accumulate)
         elif columns > lanes:
             for m in range(0, rows, lines):
                 two(a, a_row, a_inner, b, b_inner, c, c_row, inner, rows - m, columns, accumulate)
@@ -121,8 +122,15 @@ def product(dtype: str) -> Callable[..., None]:
     neighbours.
     """
     element = REAL[dtype]
-    size, widest = element.size, strip_width(element)
+    size, lanes = element.size, lanes_of(element)
     copy, compute = pack(element), strip(element)
+
+    @inline
+    def even_strip(columns: int) -> Any:
+        """Columns of the next strip: four vectors are two and two, not three and one."""
+        vectors = (columns + lanes - 1) // lanes
+        strips = (vectors + VECTORS - 1) // VECTORS
+        return min(columns, (vectors + strips - 1) // strips * lanes)
 
     def product(
         a: int, a_row: int, a_inner: int, b: int, b_inner: int, b_column: int, c: int, c_row: int,
@@ -130,8 +138,9 @@ def product(dtype: str) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         for k in range(0, inner, BLOCK):
             count, left = min(BLOCK, inner - k), a + size * k * a_inner
-            for n in range(0, columns, widest):
-                width = min(widest, columns - n)
+            n = 0
+            while n < columns:
+                width = even_strip(columns - n)
                 source, step = b + size * (n * b_column + k * b_inner), b_inner
                 if scratch != 0:
                     copy(scratch, width, source, count, width, b_inner, b_column)
@@ -140,5 +149,6 @@ def product(dtype: str) -> Callable[..., None]:
                     left, a_row, a_inner, source, step, c + size * n, c_row, count, rows, width,
                     accumulate if k == 0 else 1,
                 )  # fmt: skip
+                n += width
 
     return product
