@@ -173,13 +173,15 @@ def lstm_cell() -> Step:
 
     def loss(p, x, y):
         zeros = jnp.zeros((len(x), 51))
-        first = second = (zeros, zeros)
-        outputs = []
-        for t in range(x.shape[1]):
-            first = cell(p, "lstm1", x[:, t : t + 1], first)
-            second = cell(p, "lstm2", first[0], second)
-            outputs.append(linear(p, "linear", second[0]))
-        return squared_error(jnp.concatenate(outputs, axis=1), y)
+
+        def step(state, column):
+            first = cell(p, "lstm1", column[:, None], state[0])
+            second = cell(p, "lstm2", first[0], state[1])
+            return (first, second), linear(p, "linear", second[0])
+
+        # A scan, as is usual in JAX: XLA needs a minute for the loop written out.
+        _, outputs = jax.lax.scan(step, ((zeros, zeros), (zeros, zeros)), x.T)
+        return squared_error(outputs[:, :, 0].T, y)
 
     return training(shapes, loss, optax.sgd(0.01))
 
