@@ -15,10 +15,11 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import DType
-from ..errors import TraceRefused, user_location
+from ..errors import Location, TraceRefused, user_location
 from ..ir.graph import Builder, Graph, Value
 from ..ops.core import OPS, Namespace, Op
 from .dispatch import scatter_views, spec_of
+from .symnumber import SymNumber
 from .tape import sequence as tape_sequence
 
 if TYPE_CHECKING:
@@ -65,7 +66,42 @@ class Scalar:
     source: ScalarSource
 
 
-Source = Argument | Captured | GradOf | Scalar
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatArgument:
+    """Input: the float at a position among those of the call, as a 0-d float64 tensor."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """Input: an array that is the same at every call."""
+
+    array: np.ndarray
+
+
+Source = Argument | Captured | GradOf | Scalar | FloatArgument | Constant
+#: inputs that are no tensors of the user's
+NUMBERS = (Scalar, FloatArgument, Constant)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPoint:
+    """Where Python saw a value: `seen` is a truth, or the bytes of the exact elements.
+
+    The graph's check number `check` holds while a replay computes what was seen. `value` is what
+    was looked at, where it was more than its truth.
+    """
+
+    check: int
+    seen: bool | bytes
+    value: Value | None
+    where: Location | None
+
+    def describe(self) -> str:
+        """The user's line, and what was seen there."""
+        line = self.where.describe() if self.where else "somewhere"
+        return f"{line} saw {self.seen if isinstance(self.seen, bool) else 'an exact value'}"
 
 
 @dataclass(slots=True, eq=False)
@@ -129,13 +165,14 @@ class Recording:
     strides: list[tuple[int, ...]]
     sources: list[Source]
     written: list[Source]
-    outputs: list[Fresh | Existing | Again]
+    outputs: list[Output]
     orders: dict[int, tuple[int, ...]]
     grads: list[tuple[Tensor | int, int | None]]
     draws: dict[int, tuple[Any, int]]
     effects: list[Callable[[], None]]
     predicates: dict[ScalarSource, bool]
     grads_absent: list[Tensor | int]
+    points: list[GuardPoint]
 
 
 class Recorder:
@@ -154,6 +191,13 @@ class Recorder:
         self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
         self.effects: list[Callable[[], None]] = []
+        self.points: list[GuardPoint] = []
+        #: values whose truth, and whose elements, are guarded
+        self.known_truths: set[Value] = set()
+        self.known_elements: set[Value] = set()
+        #: numbers handed to Python that stay symbolic; `exact` where they may not
+        self.symbols: list[SymNumber] = []
+        self.exact = False
         self.namespace = Namespace(self._bind)
         self.first_node = next(tape_sequence)
         self.positions: dict[int, int] = {}
@@ -220,8 +264,7 @@ class Recorder:
             return
         if op.checks is not None:
             for condition in op.checks(self.namespace, *operands, **attrs):
-                dims = tuple(range(condition.ndim))
-                self.checks.append(self.namespace.all(condition, dims=dims))
+                self._check(condition)
         for tensor, value in zip(outputs, values, strict=True):
             if value.spec != spec_of(tensor):
                 self.refuse(f"{op.name} gave {spec_of(tensor)} where {value.spec} was inferred")
@@ -266,6 +309,65 @@ class Recorder:
             return results[0] if op.n_outputs == 1 else results
 
         return call
+
+    # --- what Python sees -------------------------------------------------------------------
+
+    def require(self, condition: Tensor) -> None:
+        """A replay goes on only where all of `condition` is true."""
+        if self.refusal is None:
+            self._check(self.read(condition))
+
+    def _check(self, condition: Value) -> None:
+        self.checks.append(self.namespace.all(condition, dims=tuple(range(condition.ndim))))
+
+    def guard_truth(self, tensor: Tensor, truth: bool) -> None:
+        """A replay goes on only where the only element of `tensor` has this truth."""
+        if self.refusal is not None:
+            return
+        F, value = self.namespace, self.read(tensor)
+        if value in self.known_truths or value in self.known_elements:
+            return
+        self.known_truths.add(value)
+        condition = F.cast(value, dtype=dtypes.bool_)
+        self._check(condition if truth else F.logical_not(condition))
+        self.points.append(GuardPoint(len(self.checks) - 1, truth, None, user_location()))
+
+    def guard_elements(self, tensor: Tensor) -> None:
+        """A replay goes on only where `tensor` has the very elements that it has now."""
+        if self.refusal is not None or not tensor._array.size:
+            return
+        if tensor._array.dtype.kind == "c":
+            self.refuse("the values of a complex tensor are shown to Python")
+            return
+        value = self.read(tensor)
+        if value in self.known_elements:
+            return
+        self.known_elements.add(value)
+        seen = np.array(tensor._array, order="C")
+        expected = self._input(seen, Constant(seen)).value
+        self._check(_identical(self.namespace, value, expected, seen))
+        point = GuardPoint(len(self.checks) - 1, seen.tobytes(), value, user_location())
+        self.points.append(point)
+
+    def number(self, tensor: Tensor) -> Any:
+        """The only element of `tensor`, as a number whose uses are recorded."""
+        if self.exact or self.refusal is not None:
+            self.guard_elements(tensor)
+            return tensor._array.item()
+        from .tape import TENSORS
+
+        whole = tensor._array.dtype.kind in "iu"
+        element = TENSORS.reshape(tensor.detach(), shape=())
+        place = TENSORS.cast(element, dtype=dtypes.int64 if whole else dtypes.float64)
+        return SymNumber(place._array.item(), place, self)
+
+    def float_argument(self, value: float, position: int) -> Any:
+        """A float that the function was called with, as a number whose uses are recorded."""
+        from .tensor import Tensor
+
+        place = Tensor._of(np.asarray(value))
+        self._input(place._array, FloatArgument(position))
+        return SymNumber(value, place, self)
 
     # --- numbers read at each call ------------------------------------------------------------
 
@@ -334,9 +436,10 @@ class Recorder:
 
     # --- the end --------------------------------------------------------------------------------
 
-    def finish(self, results: Sequence[Tensor]) -> Recording:
+    def finish(self, results: Sequence[Tensor | SymNumber]) -> Recording:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
-        everything, grads = list(results), []
+        everything: list[Any] = list(results)
+        grads: list[tuple[Tensor | int, int | None]] = []
         for owner, before in self.grads.values():
             if owner._grad is not before or id(owner) in self.grads_written:
                 place = None if owner._grad is None else len(everything)
@@ -345,6 +448,7 @@ class Recorder:
         values: list[Value] = []
         orders: dict[int, tuple[int, ...]] = {}
         outputs = self._results(everything, values, orders)
+        values += [point.value for point in self.points if point.value is not None]
         self._check_overlap()
         if any(tensor._grad_fn is not before for tensor, before in self.tapes):
             self.refuse("a tensor from outside was changed in place by an op that the tape follows")
@@ -370,25 +474,32 @@ class Recorder:
             self.effects,
             self.predicates,
             [self._owner(tensor) for tensor in self.grads_absent],
+            self.points,
         )
 
     def _results(
-        self, results: Sequence[Tensor], values: list[Value], orders: dict[int, Any]
-    ) -> list[Fresh | Existing | Again]:
+        self, results: Sequence[Any], values: list[Value], orders: dict[int, Any]
+    ) -> list[Output]:
         """How each returned tensor is made at each replay; `values` are what is to be computed."""
-        found: list[Fresh | Existing | Again] = []
+        found: list[Output] = []
         first: dict[int, int] = {}
         places: dict[Root, int] = {}
+        places_of_numbers = [type(x) is SymNumber for x in results]
+        results = [x.tensor if type(x) is SymNumber else x for x in results]
         entries = [self.entry(tensor) for tensor in results]
         owners = Counter(entry.root for entry in entries)
         for number, (tensor, entry) in enumerate(zip(results, entries, strict=True)):
+            if places_of_numbers[number]:
+                found.append(Number(len(values)))
+                values.append(self.read(tensor))
+                continue
             if tensor._requires_grad and tensor._grad_fn is not None and not _released(tensor):
                 self.refuse(UNDIFFERENTIATED)
             known = first.setdefault(id(tensor), number)
             source = entry.root.source
             if known < number:
                 found.append(Again(known))
-            elif source is not None and not isinstance(source, Scalar):
+            elif source is not None and not isinstance(source, NUMBERS):
                 found.append(self._existing(tensor, source, entry.chain))
             elif owners[entry.root] == 1 and tensor._array.flags.c_contiguous:
                 found.append(Fresh(len(values), None, tensor))
@@ -460,6 +571,29 @@ class Again:
     place: int
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A returned Python number: the element of the graph's output number `place`."""
+
+    place: int
+
+
+Output = Fresh | Existing | Again | Number
+
+
+def _identical(F: Namespace, value: Value, expected: Value, seen: np.ndarray) -> Value:
+    """Where `value` is `expected`, whose elements are `seen`: zeros by sign, NaN as NaN."""
+    same = F.eq(value, expected)
+    if seen.dtype.kind == "f":
+        if not seen.all():  # reciprocals tell the zeros apart
+            signs = F.eq(F.reciprocal(value), F.reciprocal(expected))
+            same = F.logical_and(same, signs)
+        if np.isnan(seen).any():
+            same = F.logical_or(same, F.logical_and(F.isnan(value), F.isnan(expected)))
+    result: Value = same
+    return result
+
+
 def _element_strides(array: np.ndarray) -> tuple[int, ...]:
     """Strides in elements. TraceRefused where an element does not start at a multiple of them."""
     if any(stride % array.itemsize for stride in array.strides) or not array.flags.aligned:
@@ -487,6 +621,6 @@ def _released(tensor: Tensor) -> bool:
 
 
 __all__ = [
-    "Again", "Argument", "Captured", "Existing", "Fresh", "GradOf", "Recorder", "Recording",
-    "Scalar", "ScalarSource", "Source",
+    "Again", "Argument", "Captured", "Constant", "Existing", "FloatArgument", "Fresh", "GradOf",
+    "GuardPoint", "Number", "Recorder", "Recording", "Scalar", "ScalarSource", "Source",
 ]

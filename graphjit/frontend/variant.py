@@ -11,28 +11,54 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..dtypes import default_float
+from ..ir.interp import DONE
 from .dispatch import apply
 from .guards import Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import Argument, Captured, Chain, Draw, Existing, Fresh, GradOf, Recording
+from .recorder import (
+    Argument,
+    Captured,
+    Chain,
+    Constant,
+    Draw,
+    Existing,
+    FloatArgument,
+    Fresh,
+    GradOf,
+    Number,
+    Recording,
+)
 from .state import VERSIONS
 from .tensor import Tensor
 
 #: no argument is this object
 NEVER = object()
+#: stands for a float among the arguments, which may be another one at each call
+FLOAT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a replay stopped: at a guard point, by number, or at a check, or on the host (None).
+
+    `seen` is what the guard point would have seen, as far as is known.
+    """
+
+    point: int | None
+    seen: bool | bytes | None = None
 
 
 class Executable(Protocol):
     """A compiled graph. `run` takes the inputs that are not bound, then arrays for the outputs;
 
-    updated inputs are written in place. It returns False, having changed nothing, if a check in the
-    graph failed.
+    updated inputs are written in place. It returns `ir.interp.DONE`; or, having changed nothing,
+    the number of the check that failed, or `HOST_FAILED`.
     """
 
     def bind(self, slot: int, array: np.ndarray) -> None: ...
 
-    def run(self, *arrays: np.ndarray) -> bool: ...
+    def run(self, *arrays: np.ndarray) -> int: ...
 
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
@@ -51,6 +77,7 @@ class Binding:
     passed: list[Argument | GradOf] = field(default_factory=list)
     scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    floats: list[tuple[np.ndarray, int]] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
     @staticmethod
@@ -63,6 +90,12 @@ class Binding:
             elif isinstance(source, Captured):
                 binding.captured.append((source.tensor, source.tensor._array))
                 executable.bind(slot, source.tensor._array)
+            elif isinstance(source, Constant):
+                executable.bind(slot, source.array)
+            elif isinstance(source, FloatArgument):
+                place = np.zeros(())
+                binding.floats.append((place, source.position))
+                executable.bind(slot, place)
             else:
                 dtype = recording.graph.inputs[slot].dtype.numpy
                 place = np.asarray(source.source.read(), dtype)
@@ -121,6 +154,11 @@ class Variant:
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
+        self.points = {point.check: n for n, point in enumerate(recording.points)}
+        self.seen = tuple(point.seen for point in recording.points)
+        self.first_seen = len(recording.graph.outputs) - sum(
+            point.value is not None for point in recording.points
+        )
         self.replays = 0
         self.lock = threading.RLock()
 
@@ -131,7 +169,9 @@ class Variant:
             return never
         rows: list[tuple[Any, ...]] = []
         for arg in args:
-            if isinstance(arg, Tensor):
+            if arg is FLOAT:
+                rows.append((float, None, None, None, None, None))
+            elif isinstance(arg, Tensor):
                 a = arg._array
                 leaf = arg._grad_fn is None
                 rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
@@ -162,15 +202,16 @@ class Variant:
 
     # --- is it for these arguments? -----------------------------------------------------------
 
-    def matches(self, args: tuple[Any, ...]) -> list[Tensor] | None:
-        """The tensors among `args` if this variant surely was made for such arguments.
+    def matches(self, args: tuple[Any, ...]) -> tuple[list[Tensor], list[float]] | None:
+        """The tensors and floats in `args` if this variant surely was made for such arguments.
 
-        A quick test for the usual call: tensors, and things that are the same object as before.
-        None says nothing: the full key decides then.
+        A quick test for the usual call: tensors, floats, and things that are the same object as
+        before. None says nothing: the full key decides then.
         """
         if len(args) != len(self.plain):
             return None
-        tensors = []
+        tensors: list[Tensor] = []
+        floats: list[float] = []
         for arg, (kind, shape, strides, dtype, requires, leaf) in zip(args, self.plain):
             if kind is None:
                 if arg is not shape:
@@ -178,6 +219,9 @@ class Variant:
                 continue
             if type(arg) is not kind:
                 return None
+            if kind is float:
+                floats.append(arg)
+                continue
             array = arg._array
             if (
                 array.shape != shape
@@ -191,7 +235,7 @@ class Variant:
             tensors.append(arg)
         if len(tensors) > 1 and len({id(t._array) for t in tensors}) != len(tensors):
             return None
-        return tensors
+        return tensors, floats
 
     # --- does it hold? ------------------------------------------------------------------------
 
@@ -275,8 +319,8 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
-    def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
-        """Run on new arguments: (True, result), or (False, None) with nothing changed."""
+    def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
+        """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
         arrays = [
             tensors[source.position]._array
             if type(source) is Argument
@@ -287,12 +331,36 @@ class Variant:
         with self.lock:
             for place, number in self.binding.scalars:
                 place[()] = number.read()
-            if not self.executable.run(*arrays, *outputs):
-                return False, None
+            for place, position in self.binding.floats:
+                place[()] = floats[position]
+            stopped = self.executable.run(*arrays, *outputs)
+        if stopped != DONE:
+            return self._stop(stopped, outputs), None
         self.replays += 1
         for slot, order in self.recording.orders.items():
             outputs[slot] = _reordered(outputs[slot], order)
-        return True, self._leave(tensors, outputs)
+        return None, self._leave(tensors, outputs)
+
+    def _stop(self, check: int, outputs: Sequence[np.ndarray]) -> Stop:
+        """What is known of the call after check number `check` has failed."""
+        number = self.points.get(check)
+        if number is None:
+            return Stop(None)
+        point = self.recording.points[number]
+        if isinstance(point.seen, bool):
+            return Stop(number, not point.seen)
+        exact = sum(p.value is not None for p in self.recording.points[:number])
+        return Stop(number, outputs[self.first_seen + exact].tobytes())
+
+    def continues(self, other: Variant, stop: Stop) -> bool:
+        """Whether this variant saw the same as `other` up to where that stopped, and not there."""
+        number = stop.point
+        assert number is not None
+        return (
+            len(self.seen) > number
+            and self.seen[:number] == other.seen[:number]
+            and self.seen[number] != other.seen[number]
+        )
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
         """Put the effects of a finished run in place, and make its result."""
@@ -304,13 +372,15 @@ class Variant:
                 tensors[target]._version[0] += 1
             else:
                 _grad_of(target, tensors)._version[0] += 1
-        results: list[Tensor] = []
+        results: list[Any] = []
         bases: dict[int, Tensor] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
                 results.append(_fresh(out, outputs, bases))
             elif isinstance(out, Existing):
                 results.append(_existing(out, tensors))
+            elif isinstance(out, Number):
+                results.append(outputs[out.place].item())
             else:
                 results.append(results[out.place])
         for owner, place in recording.grads:

@@ -67,6 +67,7 @@ class Op:
     checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval`
                 does not raise because of an operand's values; nothing promotes here, so that
                 numbers are to be made with `number_like`
+    reads_numbers  whether `eval` looks at operands that are Python numbers
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
     samples     `(rng) -> iterator of Sample`
@@ -93,6 +94,7 @@ class Op:
     grad_name: str = ""
     samples: Callable[[np.random.Generator], Iterator[Sample]] | None = None
     host_only: bool = False
+    reads_numbers: bool = False
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
