@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
 from .reads import Reads, watching
-from .recorder import GuardPoint, Recorder, Recording
+from .recorder import Recorder
+from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
 from .state import GUARDED, VERSIONS
 from .symnumber import SymNumber, settle, settled
@@ -317,10 +318,17 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     from ..codegen.assemble import assemble
     from ..passes import pipeline
 
+    def executable(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        if config.get_str("BACKEND") == "interp":
+            return Interpreted(graph)
+        return assemble(graph, strides)
+
+    if recording.backward is not None:
+        recording.backward.compile = lambda graph, strides: executable(
+            pipeline.run(graph), strides
+        )
     graph = pipeline.run(recording.graph, attempt.stages)
-    if config.get_str("BACKEND") == "interp":
-        return graph, Interpreted(graph)
-    return graph, assemble(graph, recording.strides)
+    return graph, executable(graph, recording.strides)
 
 
 def _static(value: Any) -> Hashable:

@@ -16,7 +16,7 @@ from .dispatch import apply
 from .guards import Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import (
+from .recording import (
     Argument,
     Captured,
     Chain,
@@ -28,8 +28,10 @@ from .recorder import (
     GradOf,
     Number,
     Recording,
+    Scalar,
 )
 from .state import VERSIONS
+from .tape import Node
 from .tensor import Tensor
 
 #: no argument is this object
@@ -96,7 +98,7 @@ class Binding:
                 place = np.zeros(())
                 binding.floats.append((place, source.position))
                 executable.bind(slot, place)
-            else:
+            elif isinstance(source, Scalar):
                 dtype = recording.graph.inputs[slot].dtype.numpy
                 place = np.asarray(source.source.read(), dtype)
                 steady = not isinstance(source.source, Draw)
@@ -156,9 +158,6 @@ class Variant:
         self.plain = self._plain_arguments(args)
         self.points = {point.check: n for n, point in enumerate(recording.points)}
         self.seen = tuple(point.seen for point in recording.points)
-        self.first_seen = len(recording.graph.outputs) - sum(
-            point.value is not None for point in recording.points
-        )
         self.replays = 0
         self.lock = threading.RLock()
 
@@ -350,7 +349,7 @@ class Variant:
         if isinstance(point.seen, bool):
             return Stop(number, not point.seen)
         exact = sum(p.value is not None for p in self.recording.points[:number])
-        return Stop(number, outputs[self.first_seen + exact].tobytes())
+        return Stop(number, outputs[self.recording.first_seen + exact].tobytes())
 
     def continues(self, other: Variant, stop: Stop) -> bool:
         """Whether this variant saw the same as `other` up to where that stopped, and not there."""
@@ -372,17 +371,24 @@ class Variant:
                 tensors[target]._version[0] += 1
             else:
                 _grad_of(target, tensors)._version[0] += 1
+        node = None if recording.backward is None else recording.backward.node(tensors, outputs)
         results: list[Any] = []
         bases: dict[int, Tensor] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
-                results.append(_fresh(out, outputs, bases))
+                results.append(_fresh(out, outputs, bases, node))
             elif isinstance(out, Existing):
                 results.append(_existing(out, tensors))
             elif isinstance(out, Number):
                 results.append(outputs[out.place].item())
             else:
                 results.append(results[out.place])
+        if node is not None:
+            node.watch([
+                (out.place, result)
+                for out, result in zip(recording.outputs, results, strict=True)
+                if isinstance(out, Fresh) and out.chain is None
+            ])
         for owner, place in recording.grads:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
         for generator, drawn in recording.draws.values():
@@ -392,17 +398,22 @@ class Variant:
         return unflatten(self.result, iter(results))  # gradients are left over
 
 
-def _fresh(out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor]) -> Tensor:
+def _fresh(
+    out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor], node: Node | None
+) -> Tensor:
     if out.chain is None:
         tensor = Tensor._of(outputs[out.place])
     else:
         if out.place not in bases:
             bases[out.place] = Tensor._of(outputs[out.place])
         tensor = _seen_through(bases[out.place].detach(), out.chain)
-    if out.like._requires_grad:
+        if not out.joined:
+            tensor = Tensor._of(tensor._array)
+    if out.requires_grad:
         tensor._requires_grad = True
-        tensor._grad_fn = out.like._grad_fn
-        tensor._output_number = out.like._output_number
+        tensor._grad_fn, tensor._output_number = out.tape
+        if out.cotangent is not None:
+            tensor._grad_fn, tensor._output_number = node, out.cotangent
     return tensor
 
 
@@ -414,7 +425,7 @@ def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
         base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
     if out.same:
         return base
-    detached = out.detached or (base._requires_grad and not out.like._requires_grad)
+    detached = out.detached or (base._requires_grad and not out.requires_grad)
     return _seen_through(base.detach() if detached else base, out.chain)
 
 
