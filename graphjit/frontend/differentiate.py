@@ -58,7 +58,7 @@ def differentiate(
     _verify(recorder, again, inputs, owners, walks[0], cotangents)
     joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents])
     joint.share(roots, walks[0].counters)
-    recording.backward = joint.cut(list(owners.values()), grads, again, inputs)
+    recording.backward = joint.cut(owners, grads, again, inputs)
 
 
 def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Root]]:
@@ -133,9 +133,17 @@ def _verify(
     Gradients of gradients rely on that. TraceRefused where it is not so.
     """
     arguments = [tensor for tensor, _ in recorder.tapes]
-    known = {root.value: _recorded(root, arguments) for root in inputs}
+    sources = _sources(inputs, owners, arguments)
+    known = {
+        root.value: Tensor._of(root.array) if source is None else tensor_of(source, arguments)
+        for root, source in zip(inputs, sources, strict=True)
+    }
     wanted = [tensor_of(owner, arguments) for owner in owners.values()]
-    found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False)
+    try:
+        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None
     for key, grad in zip(owners, found, strict=True):
         expected = walk.found[key][1]._array
         scale = float(np.abs(expected).max(initial=0)) + 1e-30
@@ -146,10 +154,16 @@ def _verify(
             raise TraceRefused("a backward that is yet to come depends on more than values")
 
 
-def _recorded(root: Root, arguments: Sequence[Tensor]) -> Tensor:
-    if isinstance(root.source, (Argument, Captured)):
-        return tensor_of(root.source, arguments)
-    return Tensor._of(root.array)
+def _sources(
+    inputs: Sequence[Root], owners: Inputs, arguments: Sequence[Tensor]
+) -> list[Owner | None]:
+    """The tensor of each input, if it is one: that which the tape leads to, of several on an array.
+    """
+    by_array = {id(tensor_of(owner, arguments)._array): owner for owner in owners.values()}
+    return [
+        by_array.get(id(r.array), r.source) if isinstance(r.source, (Argument, Captured)) else None
+        for r in inputs
+    ]
 
 
 class _Joint:
@@ -188,7 +202,7 @@ class _Joint:
 
     def cut(
         self,
-        owners: list[Owner],
+        owners: Inputs,
         grads: list[list[Value | None]],
         again: Again,
         inputs: Sequence[Root],
@@ -201,13 +215,14 @@ class _Joint:
         made.update(zip(halves.computed, range(results, results + len(halves.computed))))
         places: list[Owner | int] = [self.free.get(v, made.get(v, -1)) for v in halves.kept]
         strides = [self._strides(v) for v in halves.kept]
-        numbers = self._keep_numbers(halves.forward, inputs, again, places)
+        sources = _sources(inputs, owners, [tensor for tensor, _ in self.recorder.tapes])
+        numbers = self._keep_numbers(halves.forward, inputs, sources, again, places)
         self._replace_forward(numbers)
         found = iter(joint.outputs[results:])
         rows = [[None if g is None else next(found) for g in row] for row in grads]
         return Differentiated(
-            joint, halves, self.cotangents, owners, rows, places, strides, self.shared, again,
-            self.name,
+            joint, halves, self.cotangents, list(owners.values()), rows, places, strides,
+            self.shared, again, self.name,
         )  # fmt: skip
 
     def _graph(self, grads: Sequence[Value]) -> Graph:
@@ -229,13 +244,18 @@ class _Joint:
         return contiguous_strides(value.shape)
 
     def _keep_numbers(
-        self, forward: Graph, inputs: Sequence[Root], again: Again, places: list[Owner | int]
+        self,
+        forward: Graph,
+        inputs: Sequence[Root],
+        sources: Sequence[Owner | None],
+        again: Again,
+        places: list[Owner | int],
     ) -> Graph:
         """`forward`, also returning the numbers that running it again takes."""
         outputs = list(forward.outputs)
-        for root in inputs:
-            if isinstance(root.source, (Argument, Captured)):
-                again.inputs.append((root.value, root.source))
+        for root, source in zip(inputs, sources, strict=True):
+            if source is not None:
+                again.inputs.append((root.value, source))
             else:
                 again.inputs.append((root.value, len(places)))
                 places.append(len(outputs))

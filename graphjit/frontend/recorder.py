@@ -359,6 +359,8 @@ class Recorder:
                 everything += [] if owner._grad is None else [owner._grad]
         numbers = [type(x) is SymNumber for x in everything]
         everything = [x.tensor if type(x) is SymNumber else x for x in everything]
+        for tensor in everything:
+            tensor._tracked()  # so that a view of what was written has found its place on the tape
         roots = self._differentiable(everything)
         outputs, values, orders = self._results(everything, numbers, roots)
         first_seen = len(values)

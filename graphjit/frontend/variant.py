@@ -167,6 +167,9 @@ class Variant:
         if args is None:
             return never
         rows: list[tuple[Any, ...]] = []
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        if len({id(t._array) for t in tensors}) < len(tensors):
+            return never
         for arg in args:
             if arg is FLOAT:
                 rows.append((float, None, None, None, None, None))
