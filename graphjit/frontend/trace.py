@@ -18,6 +18,7 @@ from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
+from .locks import new_lock
 from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
@@ -89,6 +90,7 @@ class Traced:
         self.eager_reason: str | None = None
         self.refused: dict[Hashable, str] = {}
         self.attempts: list[Attempt] = []
+        self.recording = new_lock()
         self.stopped = config.get_bool("DISABLE")
         self.max_variants = config.get_int("MAX_VARIANTS")
 
@@ -174,6 +176,14 @@ class Traced:
             return self.function(*call.args, **call.kwargs)
         if self.count >= self.max_variants:
             return self._run_unrecorded(call, point)
+        if not self.recording.acquire(blocking=False):  # by another thread: it will do for both
+            return self.function(*call.args, **call.kwargs)
+        try:
+            return self._record_alone(key, call, point)
+        finally:
+            self.recording.release()
+
+    def _record_alone(self, key: Hashable, call: Call, point: GuardPoint | None) -> Any:
         if point is None:
             miss = miss_reason(key, itertools.chain(*self.variants.values()), call.tensors)
         else:
