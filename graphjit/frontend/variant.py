@@ -465,7 +465,8 @@ def _passed(
     if kind is GradOf:
         return _grad_of(source, tensors)._array
     found = source.source.read() if kind is Scalar else source.read()
-    return np.asarray(found._array if kind is AttributeTensor else found, dtype)
+    array: np.ndarray = np.asarray(found._array if kind is AttributeTensor else found, dtype)
+    return array
 
 
 def _put_back(undrawn: list[tuple[Any, int]]) -> None:
