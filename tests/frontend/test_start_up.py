@@ -38,12 +38,15 @@ PROGRAM = textwrap.dedent(
 )
 
 
-def run(cache):
+def start(cache):
     environment = {**os.environ, "GRAPHJIT_CACHE_DIR": str(cache)}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout)
+
+
+def run(cache):
+    return json.loads(start(cache).stdout)
 
 
 def test_a_second_process_compiles_nothing_and_importing_loads_no_compiler(tmp_path):
@@ -53,3 +56,9 @@ def test_a_second_process_compiles_nothing_and_importing_loads_no_compiler(tmp_p
     assert second["compiled"] == 0 and not second["numba"]
     assert second["losses"] == first["losses"]
     assert second["stats"]["replays"] >= 2
+
+
+def test_where_no_kernel_can_be_kept_the_results_are_the_same_and_one_warning_says_so(tmp_path):
+    done = start("/dev/null/cache")
+    assert done.stderr.count("Warning") == 1 and "not kept on disk" in done.stderr
+    assert json.loads(done.stdout)["losses"] == run(tmp_path)["losses"]
