@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 PROGRAM = textwrap.dedent(
     """
     import json, sys
@@ -49,16 +51,30 @@ def run(cache):
     return json.loads(start(cache).stdout)
 
 
-def test_a_second_process_compiles_nothing_and_importing_loads_no_compiler(tmp_path):
-    first, second = run(tmp_path), run(tmp_path)
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def first(cache):
+    """What the first process with this cache says."""
+    return run(cache)
+
+
+def test_importing_loads_no_compiler(first):
     assert first["loaded"] == []
+
+
+def test_a_second_process_compiles_nothing(first, cache):
+    second = run(cache)
     assert first["compiled"] > 0 and first["stats"]["host_calls"] == 0
     assert second["compiled"] == 0 and not second["numba"]
     assert second["losses"] == first["losses"]
     assert second["stats"]["replays"] >= 2
 
 
-def test_where_no_kernel_can_be_kept_the_results_are_the_same_and_one_warning_says_so(tmp_path):
+def test_where_no_kernel_can_be_kept_the_results_are_the_same_and_one_warning_says_so(first):
     done = start("/dev/null/cache")
     assert done.stderr.count("Warning") == 1 and "not kept on disk" in done.stderr
-    assert json.loads(done.stdout)["losses"] == run(tmp_path)["losses"]
+    assert json.loads(done.stdout)["losses"] == first["losses"]
