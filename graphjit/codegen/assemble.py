@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from .. import config
-from ..errors import CompileError
+from ..errors import CompileError, Location
 from ..ir.graph import Builder, Graph, Node, Spec, Value
 from ..ops.core import OPS
 from ..passes.memory import Interval, allocate, describe, inherited
 from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
-from ..runtime.program import Program
-from .library import in_library, library_call
+from ..runtime.program import Program, Timing
+from .library import in_library, library_call, node_cost
 from .lower import lower
 from .placement import Placement
 from .views import is_view, sliced, view_layout
@@ -62,7 +62,7 @@ class Assembled:
         self.bound[slot] = array
         self.program.bind(slot, array)
 
-    def profile(self, arrays: Sequence[np.ndarray]) -> list[str]:
+    def profile(self, arrays: Sequence[np.ndarray]) -> list[Timing]:
         """Each instruction with its shortest time; run on copies, so that nothing changes.
 
         `arrays` are the inputs that are not bound.
@@ -74,8 +74,7 @@ class Assembled:
         ]
         values += [np.empty(v.shape, v.dtype.numpy) for v in self.graph.outputs]
         program = Program(self.program.instructions, len(values), 0, self.program.memory.arena)
-        rows = program.profile(*values)
-        return [f"{1e6 * row.seconds:10.2f} us  {row.name}" for row in rows]
+        return program.profile(*values)
 
     def run(self, *arrays: np.ndarray) -> bool:
         """Compute the outputs and update inputs in place.
@@ -124,9 +123,12 @@ class _Assembler:
     def run(self) -> Assembled:
         checks = set(self.graph.checks)
         for node in self.graph.nodes:
+            mark = len(self.instructions)
             self._emit(node)
             for value in checks.intersection(node.outputs):
                 self.instructions.append(require(self.layouts[value]))
+            lines = _lines(node)
+            self.instructions[mark:] = [replace(i, lines=lines) for i in self.instructions[mark:]]
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
         self._settle_updates()
@@ -232,8 +234,9 @@ class _Assembler:
             self.fallbacks.append(Fallback(node, str(error)))
             homes = [self._clear_of(home, operands) for home in homes]
             function = functools.partial(node.op.eval, np, **node.kwargs)
+            cost = node_cost(node, operands, homes)
             self.instructions.append(
-                HostCall(node.op.name, function, tuple(operands), tuple(homes))
+                HostCall(node.op.name, function, tuple(operands), tuple(homes), cost)
             )
         self.layouts.update(zip(node.outputs, homes, strict=True))
 
@@ -301,6 +304,12 @@ class _Assembler:
         place = dict(zip(used, offsets, strict=True))
         self.instructions = [_moved(i, place) for i in self.instructions]
         return size, describe(intervals, size)
+
+
+def _lines(node: Node) -> tuple[Location, ...]:
+    """The user's lines that a node does the work of, in their order in the graph."""
+    nodes = node.attr("body").nodes if node.op.name == "fused" else (node,)
+    return tuple(dict.fromkeys(each.loc for each in nodes if each.loc is not None))
 
 
 def _twin(array: np.ndarray) -> np.ndarray:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import config
 from ..ir.graph import Graph
 from ..ir.printer import to_text
 
 if TYPE_CHECKING:
     from ..passes.pipeline import Stage
+    from .tensor import Tensor
     from .trace import Traced
     from .variant import Variant
 
@@ -107,7 +106,7 @@ def describe(attempt: Attempt) -> str:
     )
 
 
-def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
+def announce(name: str, attempt: Attempt, tensors: Sequence[Tensor]) -> None:
     """Print and dump what `GRAPHJIT_DEBUG` and `GRAPHJIT_DUMP` ask for of a new variant."""
     level = config.get_int("DEBUG")
     executable: Any = None if attempt.variant is None else attempt.variant.executable
@@ -116,9 +115,10 @@ def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
         _say(f"{name}: {describe(attempt)}")
     if level >= 2 and hasattr(executable, "memory"):
         _say(f"{name}: {executable.memory}")
-    if level >= 2 and hasattr(executable, "profile"):
-        for row in executable.profile(arrays):
-            _say(f"{name}: {row}")
+    if level >= 2 and attempt.variant is not None and hasattr(executable, "profile"):
+        from .profile import profile
+
+        _say(str(profile(name, attempt.variant, tensors)))
     if level >= 4:
         for source in sources.values():
             _say(source)

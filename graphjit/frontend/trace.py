@@ -10,7 +10,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import TraceRefused
@@ -27,6 +27,9 @@ from .report import Attempt, Report, announce
 from .state import GUARDED, VERSIONS
 from .tensor import Tensor
 from .variant import Executable, Variant, signature
+
+if TYPE_CHECKING:
+    from .profile import Profile
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
 #: function is left to run eagerly
@@ -159,7 +162,7 @@ class Traced:
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.name, attempt, [t._array for t in tensors])
+        announce(self.name, attempt, tensors)
 
     def _stay_eager(self, reason: str) -> None:
         self.eager_reason = reason
@@ -188,6 +191,21 @@ class Traced:
     def stats(self) -> dict[str, Any]:
         """Counts: variants, replays, kernels, host calls, seconds spent compiling."""
         return Report(self).stats()
+
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """Time each instruction of the program for these arguments, on copies: nothing changes.
+
+        RuntimeError if the function has not been compiled for them: call it with them first.
+        """
+        from .profile import profile
+
+        tensors: list[Tensor] = []
+        key = (flatten((args, kwargs), tensors, _static), signature(tensors))
+        for variant in self.variants.get(key, ()):
+            if variant.holds(tensors):
+                return profile(self.name, variant, tensors)
+        reason = self.eager_reason or "call it with them first"
+        raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
 
 
 def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:

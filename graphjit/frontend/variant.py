@@ -275,14 +275,18 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
-    def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
-        """Run on new arguments: (True, result), or (False, None) with nothing changed."""
-        arrays = [
+    def passed(self, tensors: Sequence[Tensor]) -> list[np.ndarray]:
+        """The arrays that a run takes: those of arguments, and of gradients that were there."""
+        return [
             tensors[source.position]._array
             if type(source) is Argument
             else _grad_of(source, tensors)._array
             for source in self.binding.passed
         ]
+
+    def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
+        """Run on new arguments: (True, result), or (False, None) with nothing changed."""
+        arrays = self.passed(tensors)
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
         with self.lock:
             for place, number in self.binding.scalars:

@@ -35,6 +35,9 @@ class Operation(Protocol):
     @property
     def eval(self) -> Callable[..., Any]: ...
 
+    @property
+    def flops(self) -> Callable[..., int] | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
