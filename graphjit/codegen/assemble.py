@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import config
+from .. import config, progress
 from ..errors import CompileError, Location
 from ..ir.graph import Builder, Graph, Node, Spec, Value
 from ..ops.core import OPS
@@ -122,7 +122,8 @@ class _Assembler:
 
     def run(self) -> Assembled:
         checks = set(self.graph.checks)
-        for node in self.graph.nodes:
+        for number, node in enumerate(self.graph.nodes, 1):
+            progress.report(f"kernels, {number} of {len(self.graph.nodes)} nodes")
             mark = len(self.instructions)
             self._emit(node)
             for value in checks.intersection(node.outputs):

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from .. import config
+from .. import config, progress
 from ..errors import TraceRefused
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
@@ -147,7 +147,8 @@ class Traced:
     ) -> None:
         start = time.perf_counter()
         try:
-            graph, executable = build(recording, attempt)
+            with progress.shown(f"compiling {self.name}"):
+                graph, executable = build(recording, attempt)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise

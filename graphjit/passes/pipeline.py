@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import config
+from .. import config, progress
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .concats import share_parts
@@ -90,6 +90,7 @@ def _run(graph: Graph, stages: list[Stage]) -> Graph:
         verify(graph)
     for step in PIPELINE:
         if step.__name__ not in skipped:
+            progress.report(f"pass {step.__name__}")
             stage = _apply(step, graph)
             stages.append(stage)
             graph = stage.graph
