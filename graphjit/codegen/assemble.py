@@ -166,10 +166,11 @@ class _Assembler:
     def _settle_updates(self) -> None:
         """Updated inputs get their values; those found in other updated inputs are saved first."""
         moves = [(self.layouts[new], self.layouts[old]) for old, new in self.graph.updates]
+        written = {_memory(home) for _, home in moves}
         saved = []
         for found, home in moves:
             place = found
-            if found != home and any(_same_memory(found, other) for _, other in moves):
+            if found != home and _memory(found) in written:
                 place = Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
                 self._copy(found, place)
             saved.append((place, home))
@@ -265,14 +266,15 @@ class _Assembler:
 
         None if it overlaps an operand that is read at other indices.
         """
-        touching = [i for i, layout in enumerate(operands) if _same_memory(layout, home)]
+        place = _memory(home)
+        touching = [i for i, layout in enumerate(operands) if _memory(layout) == place]
         if not touching:
             return -1
         return touching[0] if all(_congruent(operands[i], home) for i in touching) else None
 
     def _clear_of(self, home: Layout, operands: Sequence[Layout]) -> Layout:
         """`home`, or a buffer of its own if an operand lies there; it is copied home at the end."""
-        if any(_same_memory(layout, home) for layout in operands):
+        if _memory(home) in map(_memory, operands):
             return Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
         return home
 
@@ -349,13 +351,10 @@ def _congruent(a: Layout, b: Layout) -> bool:
     return a.pointer == b.pointer and steps[0] == steps[1]
 
 
-def _same_memory(a: Layout, b: Layout) -> bool:
-    """Whether two layouts lie in one buffer."""
-    if isinstance(a.pointer, External) and isinstance(b.pointer, External):
-        return a.pointer.slot == b.pointer.slot
-    if isinstance(a.pointer, Arena) and isinstance(b.pointer, Arena):
-        return a.pointer.offset // SPAN == b.pointer.offset // SPAN
-    return False
+def _memory(layout: Layout) -> int:
+    """The number of the buffer that a layout lies in; arrays that are passed have negative ones."""
+    pointer = layout.pointer
+    return pointer.offset // SPAN if isinstance(pointer, Arena) else -1 - pointer.slot
 
 
 def _arenas(instruction: Instruction | HostCall) -> Iterator[Arena]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import config
@@ -126,9 +126,9 @@ def announce(name: str, attempt: Attempt, tensors: Sequence[Tensor]) -> None:
         for stage in attempt.stages:
             _say(f"after {stage.name}\n{to_text(stage.graph)}")
     if config.get_str("DUMP"):
-        folder = Path(config.get_str("DUMP"))
         for kernel, source in sources.items():
-            (folder / f"kernel_{kernel}.py").write_text(source)
+            with open(os.path.join(config.get_str("DUMP"), f"kernel_{kernel}.py"), "w") as file:
+                file.write(source)
 
 
 def _say(text: str) -> None:

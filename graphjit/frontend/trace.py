@@ -16,6 +16,7 @@ from .. import config, progress
 from ..errors import TraceRefused
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
+from .garbage import no_garbage_collection
 from .guards import SCALARS, is_opaque, snapshot
 from .interpreted import Interpreted
 from .misses import miss_reason
@@ -215,10 +216,11 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     from ..codegen.assemble import assemble
     from ..passes import pipeline
 
-    graph = pipeline.run(recording.graph, attempt.stages)
-    if config.get_str("BACKEND") == "interp":
-        return graph, Interpreted(graph)
-    return graph, assemble(graph, recording.strides)
+    with no_garbage_collection():
+        graph = pipeline.run(recording.graph, attempt.stages)
+        if config.get_str("BACKEND") == "interp":
+            return graph, Interpreted(graph)
+        return graph, assemble(graph, recording.strides)
 
 
 def _static(value: Any) -> Hashable:

@@ -7,12 +7,10 @@ prints the table of passes, `GRAPHJIT_STRICT` lets a failing pass raise.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,23 +65,7 @@ _runs = itertools.count()
 
 def run(graph: Graph, record: list[Stage] | None = None) -> Graph:
     """Apply every pass; a pass that raises leaves the graph as it was, unless STRICT is set."""
-    with _no_garbage_collection():
-        return _run(graph, [] if record is None else record)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Passes make many objects and no cycles: looking for cycles takes a third of their time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _run(graph: Graph, stages: list[Stage]) -> Graph:
+    stages = [] if record is None else record
     stages.append(Stage("recorded", 0.0, len(graph.nodes), len(graph.nodes), graph))
     skipped = _skipped()
     if config.get_int("CHECK") >= 1:
