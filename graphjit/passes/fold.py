@@ -61,7 +61,9 @@ def folded(
         if number is None:
             return None
         known.append(number)
-    if not known or op.kind not in ("pointwise", "reduce", "view") or op.host_only or op.n_outputs != 1:
+    if not known or op.kind not in ("pointwise", "reduce", "view"):
+        return None
+    if op.host_only or op.n_outputs != 1:
         return None
     if op.kind == "pointwise":
         arrays = [_array(value, number, ()) for value, number in zip(inputs, known, strict=True)]
