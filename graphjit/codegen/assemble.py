@@ -8,6 +8,7 @@ buffer has an address range of its own, far from all others.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from .. import config, progress
-from ..errors import CompileError, Location
+from ..errors import CheckFailed, CompileError, Location
 from ..ir.graph import Builder, Graph, Node, Spec, Value
+from ..ir.interp import DONE, HOST_ERRORS, HOST_FAILED
 from ..ops.core import OPS
 from ..passes.memory import Interval, allocate, describe, inherited
 from ..runtime.checks import require
@@ -49,12 +51,15 @@ class Assembled:
         sources: dict[str, str],
         fallbacks: list[Fallback],
         memory: str,
+        checked: dict[int, int],
     ) -> None:
         self.graph = graph
         self.program = program
         self.sources = sources
         self.fallbacks = fallbacks
         self.memory = memory
+        #: the check that each instruction of a check tests, by the instruction's number from 1
+        self.checked = checked
         self.bound: dict[int, np.ndarray] = {}
 
     def bind(self, slot: int, array: np.ndarray) -> None:
@@ -65,7 +70,8 @@ class Assembled:
     def profile(self, arrays: Sequence[np.ndarray]) -> list[Timing]:
         """Each instruction with its shortest time; run on copies, so that nothing changes.
 
-        `arrays` are the inputs that are not bound.
+        `arrays` are the inputs that are not bound. CheckFailed if the call would stop before its
+        end.
         """
         passed = iter(arrays)
         values = [
@@ -74,21 +80,28 @@ class Assembled:
         ]
         values += [np.empty(v.shape, v.dtype.numpy) for v in self.graph.outputs]
         program = Program(self.program.instructions, len(values), 0, self.program.memory.arena)
+        twin = Assembled(
+            self.graph, program, self.sources, self.fallbacks, self.memory, self.checked
+        )
+        if (stopped := twin.run(*values)) != DONE:
+            raise CheckFailed(stopped)
         return program.profile(*values)
 
-    def run(self, *arrays: np.ndarray) -> bool:
+    def run(self, *arrays: np.ndarray) -> int:
         """Compute the outputs and update inputs in place.
 
-        False, with nothing changed, if a check or a call on the host fails: eager code, run
-        instead, then raises the right error. `arrays` are the inputs that are not bound, with the
-        strides that the graph was compiled for, then the outputs.
+        Returns DONE; or, with nothing changed, the number of the first check that is false, or
+        HOST_FAILED where a call on the host raised an error. `arrays` are the inputs that are not
+        bound, with the strides that the graph was compiled for, then the outputs.
         """
         if not self.fallbacks:
-            return self.program(*arrays) == 0
-        try:
-            return self.program(*arrays) == 0
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-            return False
+            stopped = self.program(*arrays)
+        else:
+            try:
+                stopped = self.program(*arrays)
+            except HOST_ERRORS:
+                return HOST_FAILED
+        return self.checked[stopped] if stopped else DONE
 
 
 def assemble(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled:
@@ -105,6 +118,8 @@ class _Assembler:
         self.instructions: list[Instruction | HostCall] = []
         self.sources: dict[str, str] = {}
         self.fallbacks: list[Fallback] = []
+        self.unchecked = deque(graph.checks)
+        self.checked: dict[int, int] = {}
         self.layouts: dict[Value, Layout] = {
             value: Layout(External(slot), value.shape, step, value.dtype)
             for slot, (value, step) in enumerate(zip(graph.inputs, strides, strict=True))
@@ -121,14 +136,12 @@ class _Assembler:
                 self.placement.offer_base(node)
 
     def run(self) -> Assembled:
-        checks = set(self.graph.checks)
+        self._emit_checks()
         for number, node in enumerate(self.graph.nodes, 1):
             progress.report(f"kernels, {number} of {len(self.graph.nodes)} nodes")
-            mark = len(self.instructions)
+            mark, lines = len(self.instructions), _lines(node)
             self._emit(node)
-            for value in checks.intersection(node.outputs):
-                self.instructions.append(require(self.layouts[value]))
-            lines = _lines(node)
+            self._emit_checks()
             self.instructions[mark:] = [replace(i, lines=lines) for i in self.instructions[mark:]]
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
@@ -136,7 +149,16 @@ class _Assembler:
         arena, memory = self._lay_out()
         slots = len(self.graph.inputs) + len(self.graph.outputs)
         program = Program(self.instructions, slots, 0, arena)
-        return Assembled(self.graph, program, self.sources, self.fallbacks, memory)
+        return Assembled(
+            self.graph, program, self.sources, self.fallbacks, memory, self.checked
+        )
+
+    def _emit_checks(self) -> None:
+        """Test the checks that are known by now, in order: each relies on those before it."""
+        while self.unchecked and self.unchecked[0] in self.layouts:
+            value = self.unchecked.popleft()
+            self.instructions.append(require(self.layouts[value]))
+            self.checked[len(self.instructions)] = len(self.graph.checks) - len(self.unchecked) - 1
 
     # --- values -------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from ..errors import locate
 from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .data import array_from_data, check_array
 from .mode import MODE
+from .symnumber import SymNumber
+from .symnumber import as_tensor as as_tensor_of
 from .tape import TENSORS
 from .tensor import Tensor
 
@@ -37,15 +39,20 @@ def fresh(array: np.ndarray) -> Tensor:
     recorder = MODE.recorder
     if recorder is None:
         return Tensor._of(array)
-    if array.size and array.dtype.kind != "c" and (array == array.flat[0]).all():
+    uniform = array.size and array.tobytes() == np.full_like(array, array.flat[0]).tobytes()
+    if uniform and array.dtype.kind != "c":
         return filled(array.shape, array.flat[0].item(), dtypes.from_numpy(array.dtype))
-    recorder.refuse("a tensor was made from Python data")
-    return Tensor._of(array)
+    # What Python computed it from is guarded. The copy is what the user may write to.
+    made: Tensor = TENSORS.clone(Tensor._of(array))
+    return made
 
 
 def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Tensor:
     """A tensor of equal elements."""
     if MODE.recorder is not None:
+        if type(value) is SymNumber and value.is_live:
+            copied: Tensor = TENSORS.clone(TENSORS.expand(as_tensor_of(value, dtype), shape=shape))
+            return copied
         result: Tensor = TENSORS.full(shape=shape, value=value, dtype=dtype)
         return result
     if not value:

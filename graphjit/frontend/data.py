@@ -123,9 +123,9 @@ def _leaf(leaf: Any) -> Any:
 
 
 def _tensor_value(tensor: Any) -> Any:
-    observe("tensor()")
     if tensor._array.size != 1:
         raise locate(ValueError("only one element tensors can be converted to Python scalars"))
+    observe("tensor()", tensor)
     return tensor._array.reshape(())[()]
 
 

@@ -163,12 +163,17 @@ def _event(timing: Timing, start: float) -> dict[str, Any]:
     }
 
 
-def profile(name: str, variant: Variant, tensors: Sequence[Tensor]) -> Profile:
+def profile(
+    name: str, variant: Variant, tensors: Sequence[Tensor], floats: Sequence[float]
+) -> Profile:
     """Time the program of `variant` for these arguments, on copies of all that it reads or writes.
 
-    RuntimeError if there is no program to time; CheckFailed if the call would not run to its end.
+    RuntimeError if there is no program to time; CheckFailed if `variant` is not for this call.
     """
     executable: Any = variant.executable
     if not hasattr(executable, "profile"):
         raise RuntimeError(f"{name} is interpreted (GRAPHJIT_BACKEND): there is nothing to time")
-    return Profile(name, executable.profile(variant.passed(tensors)), limits())
+    with variant.lock:
+        variant.fill(floats)
+        timings = executable.profile(variant.passed(tensors))
+    return Profile(name, timings, limits())

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from .symnumber import SymNumber
 from .tensor import Tensor
 
 
-def flatten(value: Any, leaves: list[Tensor], static: Callable[[Any], Any]) -> Any:
+def flatten(value: Any, leaves: list[Any], static: Callable[[Any], Any]) -> Any:
     """Append the tensors in `value` to `leaves`; returns the tree, hashable if `static` is.
 
-    A tensor's place in the tree is `LEAF`; anything that is no container becomes `static(it)`.
+    A tensor's place in the tree is `LEAF`, as is that of a symbolic number; anything that is no
+    container becomes `static(it)`.
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) or (type(value) is SymNumber and value.tensor is not None):
         leaves.append(value)
         return LEAF
     kind = type(value)

@@ -106,7 +106,9 @@ def describe(attempt: Attempt) -> str:
     )
 
 
-def announce(name: str, attempt: Attempt, tensors: Sequence[Tensor]) -> None:
+def announce(
+    name: str, attempt: Attempt, tensors: Sequence[Tensor], floats: Sequence[float]
+) -> None:
     """Print and dump what `GRAPHJIT_DEBUG` and `GRAPHJIT_DUMP` ask for of a new variant."""
     level = config.get_int("DEBUG")
     executable: Any = None if attempt.variant is None else attempt.variant.executable
@@ -118,7 +120,7 @@ def announce(name: str, attempt: Attempt, tensors: Sequence[Tensor]) -> None:
     if level >= 2 and attempt.variant is not None and hasattr(executable, "profile"):
         from .profile import profile
 
-        _say(str(profile(name, attempt.variant, tensors)))
+        _say(str(profile(name, attempt.variant, tensors, floats)))
     if level >= 4:
         for source in sources.values():
             _say(source)

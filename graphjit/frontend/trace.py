@@ -8,26 +8,28 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import config, progress
-from ..errors import TraceRefused
+from ..errors import CheckFailed, TraceRefused, warn
+from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
-from .garbage import no_garbage_collection
-from .guards import SCALARS, is_opaque, snapshot
+from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
 from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
 from .reads import Reads, watching
-from .recorder import Recorder, Recording
+from .recorder import Recorder
+from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
-from .state import GUARDED, VERSIONS
+from .state import CARRIED, GUARDED, VERSIONS
+from .symnumber import SymNumber, settle, settled
 from .tensor import Tensor
-from .variant import Executable, Variant, signature
+from .variant import FLOAT, Executable, Stop, Variant, signature
 
 if TYPE_CHECKING:
     from .profile import Profile
@@ -35,6 +37,39 @@ if TYPE_CHECKING:
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
 #: function is left to run eagerly
 MAX_UNSETTLED = 4
+#: kinds of arguments that are refused before the function is not tried any more
+MAX_REFUSED = 8
+#: functions that name one of these get plain floats: they can tell a `SymNumber` from a number
+TELL_APART = frozenset("type json dumps pickle struct Decimal Fraction timedelta ctypes".split())
+
+
+@dataclass(slots=True)
+class Call:
+    """The arguments of one call; `tensors` and `floats` are those among them."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: list[Tensor]
+    floats: list[float]
+
+    def masked(self, exact: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with a mark in place of each float, unless floats count by value."""
+        if exact:
+            return self.args, self.kwargs
+        args = tuple([FLOAT if type(a) is float else a for a in self.args])
+        return args, {k: FLOAT if type(a) is float else a for k, a in self.kwargs.items()}
+
+    def symbolic(self, recorder: Recorder) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with symbolic numbers in place of those floats."""
+        count = itertools.count()
+
+        def symbol(value: Any) -> Any:
+            if recorder.exact or type(value) is not float:
+                return value
+            return recorder.float_argument(value, next(count))
+
+        args = [symbol(a) for a in self.args]
+        return args, {k: symbol(a) for k, a in self.kwargs.items()}
 
 
 class Traced:
@@ -52,98 +87,165 @@ class Traced:
         self.last: Variant | None = None
         self.count = 0
         self.unsettled = 0
+        self.misses = 0
+        self.exact = False
         self.eager_reason: str | None = None
+        self.refused: dict[Hashable, str] = {}
         self.attempts: list[Attempt] = []
-        self.disabled = config.get_bool("DISABLE")
+        self.stopped = config.get_bool("DISABLE")
         self.max_variants = config.get_int("MAX_VARIANTS")
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.disabled or MODE.recorder is not None or self.eager_reason is not None:
+        if self.stopped or MODE.recorder is not None:
             return self.function(*args, **kwargs)
         last = self.last
         if last is not None and not kwargs:
             found = last.matches(args)
-            if found is not None and last.holds(found):
-                done, result = last.replay(found)
-                return result if done else self.function(*args)
+            if found is not None and last.holds(found[0]):
+                stop, result = last.replay(*found)
+                if stop is None:
+                    return result
+                return self._continue(last, stop, Call(args, kwargs, *found), last.tree)
         return self._find(args, kwargs)
 
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Replay the variant for these arguments, or record one."""
-        tensors: list[Tensor] = []
+        call = Call(args, kwargs, [], [])
         try:
-            tree = flatten((args, kwargs), tensors, _static)
-            key = (tree, signature(tensors))
+            key = self._key(call)
             variants = self.variants.get(key, ())
         except (TraceRefused, TypeError) as refusal:
-            self._stay_eager(f"an argument cannot be guarded: {refusal}")
+            self._refuse(None, f"an argument cannot be guarded: {refusal}")
             return self.function(*args, **kwargs)
         for variant in variants:
-            if variant.holds(tensors):
+            if variant.holds(call.tensors):
+                stop, result = variant.replay(call.tensors, call.floats)
+                if stop is not None:
+                    return self._continue(variant, stop, call, key)
                 self.last = variant
-                done, result = variant.replay(tensors)
-                return result if done else self.function(*args, **kwargs)
-        return self._record(key, tensors, args, kwargs)
+                return result
+        return self._record(key, call, None)
+
+    def _key(self, call: Call) -> Hashable:
+        """What variants are kept by: the arguments, but for elements of tensors and for floats.
+
+        Fills in the call's tensors and floats.
+        """
+        given = (*call.args, *call.kwargs.values())
+        call.floats = [] if self.exact else [a for a in given if type(a) is float]
+        call.tensors = []
+        tree = flatten(call.masked(self.exact), call.tensors, _static)
+        return (tree, signature(call.tensors))
+
+    def _continue(self, variant: Variant, stop: Stop, call: Call, key: Hashable) -> Any:
+        """Go on where a replay stopped: with a variant that saw the other value, or eagerly."""
+        tried = {variant}
+        while (place := stop.point) is not None:
+            fits = [
+                other for other in self.variants.get(key, ())
+                if other not in tried and other.continues(variant, stop)
+                and other.holds(call.tensors)
+            ]  # fmt: skip
+            if not fits:
+                return self._record(key, call, variant.recording.points[place])
+            fits.sort(key=lambda other: other.seen[place] != stop.seen)
+            variant = fits[0]
+            tried.add(variant)
+            again, result = variant.replay(call.tensors, call.floats)
+            if again is None:
+                self.last = variant
+                return result
+            stop = again
+        return self.function(*call.args, **call.kwargs)
 
     # --- recording ------------------------------------------------------------------------------
 
-    def _record(self, key: Hashable, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        """Run the function eagerly while recording it; compile what was recorded."""
+    def _record(self, key: Hashable, call: Call, point: GuardPoint | None) -> Any:
+        """Run the function eagerly while recording it; compile what was recorded.
+
+        `point` is where a replay saw what none had seen there before.
+        """
+        if key in self.refused:
+            return self.function(*call.args, **call.kwargs)
         if self.count >= self.max_variants:
-            self._stay_eager(f"more than {self.max_variants} variants (GRAPHJIT_MAX_VARIANTS)")
-            return self.function(*args, **kwargs)
-        miss = miss_reason(key, itertools.chain(*self.variants.values()), tensors)
-        recorder, reads = Recorder(tensors), Reads()
+            return self._run_unrecorded(call, point)
+        if point is None:
+            miss = miss_reason(key, itertools.chain(*self.variants.values()), call.tensors)
+        else:
+            miss = f"another value than before at {point.describe()}"
+        recorder, reads = Recorder(call.tensors), Reads()
         structure = VERSIONS.structure
         start = time.perf_counter()
         MODE.recorder = recorder
         try:
             with watching(GUARDED, reads):
-                reads.call(self.function, (args, kwargs))
+                reads.call(self.function, (call.args, call.kwargs))
+                if not self.exact and reads.names & TELL_APART:
+                    self.exact = True
+                    key = self._key(call)
+                recorder.exact = self.exact
+                args, kwargs = call.symbolic(recorder)
                 result = self.function(*args, **kwargs)
-        finally:
+        except BaseException:
             MODE.recorder = None
-        for hook in recorder.hooks():
-            reads.function(hook)
+            settle(recorder.symbols)
+            raise
+        MODE.recorder = None
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
+        finished = self._finish(attempt, recorder, reads, result, structure)
+        settle(recorder.symbols)
+        result = settled(result)
+        if finished is not None:
+            self._compile(key, call, *finished, reads, attempt)
+        return result
+
+    def _finish(
+        self, attempt: Attempt, recorder: Recorder, reads: Reads, result: Any, structure: int
+    ) -> tuple[Recording, Any] | None:
+        """The finished recording and the tree of its result; None if it is not to be compiled."""
+        for hook in recorder.hooks():
+            reads.function(hook)
         try:
-            leaves: list[Tensor] = []
+            leaves: list[Any] = []
             tree = flatten(result, leaves, functools.partial(_returned, recorder))
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
+            kept = _carried(recorder, reads)
             recording = recorder.finish(leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
-            self._stay_eager(str(refusal))
-            return result
+            self._refuse(attempt.key, attempt.reason)
+            return None
         changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
-        if changed is not None:
-            self._unsettled(attempt, changed)
-            return result
-        self._compile(key, tensors, None if kwargs else args, recording, reads, tree, attempt)
-        return result
+        if changed is None:
+            reads.always += kept
+            if not CARRIED.issuperset(recorder.assigned):
+                CARRIED.update(recorder.assigned)
+                VERSIONS.structure += 1  # others that read these are to look at them in every call
+            return recording, tree
+        self._unsettled(attempt, changed)
+        return None
 
     def _unsettled(self, attempt: Attempt, changed: str) -> None:
         """The call itself changed what it depends on: the next call is recorded."""
         attempt.reason = f"the call changed {changed}"
         self.unsettled += 1
         if self.unsettled >= MAX_UNSETTLED:
-            self._stay_eager(f"every call changes {changed}")
+            self._refuse(attempt.key, f"every call changes {changed}")
 
     def _compile(
         self,
         key: Hashable,
-        tensors: list[Tensor],
-        args: tuple[Any, ...] | None,
+        call: Call,
         recording: Recording,
-        reads: Reads,
         tree: Any,
+        reads: Reads,
         attempt: Attempt,
     ) -> None:
         start = time.perf_counter()
@@ -153,26 +255,51 @@ class Traced:
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
-            self._stay_eager(f"it could not be compiled: {type(error).__name__}: {error}")
+            self._refuse(key, f"it could not be compiled: {type(error).__name__}: {error}")
             return
         attempt.compile_seconds = time.perf_counter() - start
+        args = None if call.kwargs else call.masked(self.exact)[0]
         variant = Variant(
-            key, tensors, args, recording, executable, reads.structural, reads.always, tree
+            key, call.tensors, args, recording, executable, reads.structural, reads.always, tree
         )
         attempt.graph, attempt.variant = graph, variant
         self.last = variant
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.name, attempt, tensors)
+        announce(self.name, attempt, call.tensors, call.floats)
 
-    def _stay_eager(self, reason: str) -> None:
+    # --- running eagerly ------------------------------------------------------------------------
+
+    def _run_unrecorded(self, call: Call, point: GuardPoint | None) -> Any:
+        """Run a call for which there is no variant, and no room for one."""
+        where = "" if point is None else f"; the last at {point.describe()}"
+        reason = f"more than {self.max_variants} variants (GRAPHJIT_MAX_VARIANTS){where}"
+        if not self.misses:
+            self.eager_reason = reason
+            warn(f"{self.name} runs eagerly where nothing compiled fits: {reason}")
+        self.misses += 1
+        if self.misses > self.max_variants and 2 * self.misses > self._replays():
+            self._stop()
+        return self.function(*call.args, **call.kwargs)
+
+    def _replays(self) -> int:
+        return sum(v.replays for variants in self.variants.values() for v in variants)
+
+    def _refuse(self, key: Hashable, reason: str) -> None:
+        """Calls with this key run eagerly, unless a variant that is there fits; say so once."""
+        self.refused[key] = reason
+        if self.eager_reason is None:
+            warn(f"{self.name} runs eagerly: {reason}")
         self.eager_reason = reason
+        if len(self.refused) >= MAX_REFUSED and not self.count:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Run eagerly for good."""
+        self.stopped = True
         self.variants.clear()
         self.last = None
-        warnings.warn(
-            f"{self.name} runs eagerly from now on: {reason}", stacklevel=4
-        )
 
     # --- what the user can ask ------------------------------------------------------------------
 
@@ -201,11 +328,13 @@ class Traced:
         """
         from .profile import profile
 
-        tensors: list[Tensor] = []
-        key = (flatten((args, kwargs), tensors, _static), signature(tensors))
-        for variant in self.variants.get(key, ()):
-            if variant.holds(tensors):
-                return profile(self.name, variant, tensors)
+        call = Call(args, kwargs, [], [])
+        for variant in self.variants.get(self._key(call), ()):
+            if variant.holds(call.tensors):
+                try:
+                    return profile(self.name, variant, call.tensors, call.floats)
+                except CheckFailed:  # Python would see other values than this variant saw
+                    continue
         reason = self.eager_reason or "call it with them first"
         raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
 
@@ -216,22 +345,53 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     from ..codegen.assemble import assemble
     from ..passes import pipeline
 
+    def executable(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        if config.get_str("BACKEND") == "interp":
+            return Interpreted(graph)
+        return assemble(graph, strides)
+
+    def backward(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        with no_garbage_collection():
+            return executable(pipeline.run(graph), strides)
+
+    if recording.backward is not None:
+        recording.backward.compile = backward
     with no_garbage_collection():
         graph = pipeline.run(recording.graph, attempt.stages)
-        if config.get_str("BACKEND") == "interp":
-            return graph, Interpreted(graph)
-        return graph, assemble(graph, recording.strides)
+        return graph, executable(graph, recording.strides)
+
+
+def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
+    """Make inputs of tensors found in attributes that the call then assigned.
+
+    Returns guards on what else was found there, which the call itself has changed.
+    """
+    guards = []
+    for key, owner in recorder.assigned.items():
+        guard = reads.forget(key)
+        if guard is None:
+            continue
+        found = guard.expected.thing if isinstance(guard.expected, Same) else None
+        if not isinstance(found, Tensor):
+            guards.append(guard)
+        elif not recorder.carry(owner, guard.key, found, signature([found])):
+            recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
+    return guards
 
 
 def _static(value: Any) -> Hashable:
     """The part of the key that an argument other than a tensor makes."""
     kind = type(value)
+    if value is FLOAT:
+        return (FLOAT,)
     if kind is int or kind is bool or kind is str or value is None:
         return (kind, value)
     return snapshot(value)
 
 
 def _returned(recorder: Recorder, value: Any) -> Any:
+    if type(value) is SymNumber:  # Python has seen it: it is a plain number by now
+        return value.value
     if not isinstance(value, SCALARS) and not is_opaque(value):
         recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
     return value

@@ -11,28 +11,58 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..dtypes import default_float
+from ..ir.interp import DONE
 from .dispatch import apply
 from .guards import Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import Argument, Captured, Chain, Draw, Existing, Fresh, GradOf, Recording
-from .state import VERSIONS
+from .recording import (
+    Argument,
+    AttributeNumber,
+    AttributeTensor,
+    Captured,
+    Chain,
+    Constant,
+    Draw,
+    Existing,
+    FloatArgument,
+    Fresh,
+    GradOf,
+    Number,
+    Recording,
+    Scalar,
+)
+from .state import CARRIED, VERSIONS
+from .tape import Node
 from .tensor import Tensor
 
 #: no argument is this object
 NEVER = object()
+#: stands for a float among the arguments, which may be another one at each call
+FLOAT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a replay stopped: at a guard point, by number, or at a check, or on the host (None).
+
+    `seen` is what the guard point would have seen, as far as is known.
+    """
+
+    point: int | None
+    seen: bool | bytes | None = None
 
 
 class Executable(Protocol):
     """A compiled graph. `run` takes the inputs that are not bound, then arrays for the outputs;
 
-    updated inputs are written in place. It returns False, having changed nothing, if a check in the
-    graph failed.
+    updated inputs are written in place. It returns `ir.interp.DONE`; or, having changed nothing,
+    the number of the check that failed, or `HOST_FAILED`.
     """
 
     def bind(self, slot: int, array: np.ndarray) -> None: ...
 
-    def run(self, *arrays: np.ndarray) -> bool: ...
+    def run(self, *arrays: np.ndarray) -> int: ...
 
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
@@ -48,9 +78,12 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    passed: list[Argument | GradOf] = field(default_factory=list)
+    passed: list[Argument | GradOf | AttributeTensor] = field(default_factory=list)
     scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    floats: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    numbers: list[tuple[np.ndarray, AttributeNumber]] = field(default_factory=list)
+    attributes: list[AttributeTensor] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
     @staticmethod
@@ -63,7 +96,20 @@ class Binding:
             elif isinstance(source, Captured):
                 binding.captured.append((source.tensor, source.tensor._array))
                 executable.bind(slot, source.tensor._array)
-            else:
+            elif isinstance(source, Constant):
+                executable.bind(slot, source.array)
+            elif isinstance(source, AttributeNumber):
+                place = np.zeros((), recording.graph.inputs[slot].dtype.numpy)
+                binding.numbers.append((place, source))
+                executable.bind(slot, place)
+            elif isinstance(source, AttributeTensor):
+                binding.attributes.append(source)
+                binding.passed.append(source)
+            elif isinstance(source, FloatArgument):
+                place = np.zeros(())
+                binding.floats.append((place, source.position))
+                executable.bind(slot, place)
+            elif isinstance(source, Scalar):
                 dtype = recording.graph.inputs[slot].dtype.numpy
                 place = np.asarray(source.source.read(), dtype)
                 steady = not isinstance(source.source, Draw)
@@ -121,6 +167,8 @@ class Variant:
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
+        self.points = {point.check: n for n, point in enumerate(recording.points)}
+        self.seen = tuple(point.seen for point in recording.points)
         self.replays = 0
         self.lock = threading.RLock()
 
@@ -130,8 +178,13 @@ class Variant:
         if args is None:
             return never
         rows: list[tuple[Any, ...]] = []
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        if len({id(t._array) for t in tensors}) < len(tensors):
+            return never
         for arg in args:
-            if isinstance(arg, Tensor):
+            if arg is FLOAT:
+                rows.append((float, None, None, None, None, None))
+            elif isinstance(arg, Tensor):
                 a = arg._array
                 leaf = arg._grad_fn is None
                 rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
@@ -162,15 +215,16 @@ class Variant:
 
     # --- is it for these arguments? -----------------------------------------------------------
 
-    def matches(self, args: tuple[Any, ...]) -> list[Tensor] | None:
-        """The tensors among `args` if this variant surely was made for such arguments.
+    def matches(self, args: tuple[Any, ...]) -> tuple[list[Tensor], list[float]] | None:
+        """The tensors and floats in `args` if this variant surely was made for such arguments.
 
-        A quick test for the usual call: tensors, and things that are the same object as before.
-        None says nothing: the full key decides then.
+        A quick test for the usual call: tensors, floats, and things that are the same object as
+        before. None says nothing: the full key decides then.
         """
         if len(args) != len(self.plain):
             return None
-        tensors = []
+        tensors: list[Tensor] = []
+        floats: list[float] = []
         for arg, (kind, shape, strides, dtype, requires, leaf) in zip(args, self.plain):
             if kind is None:
                 if arg is not shape:
@@ -178,6 +232,9 @@ class Variant:
                 continue
             if type(arg) is not kind:
                 return None
+            if kind is float:
+                floats.append(arg)
+                continue
             array = arg._array
             if (
                 array.shape != shape
@@ -191,7 +248,7 @@ class Variant:
             tensors.append(arg)
         if len(tensors) > 1 and len({id(t._array) for t in tensors}) != len(tensors):
             return None
-        return tensors
+        return tensors, floats
 
     # --- does it hold? ------------------------------------------------------------------------
 
@@ -218,7 +275,27 @@ class Variant:
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
                 return False
-        return self.grads_fit(tensors) and self._apart(tensors)
+        return (
+            self.grads_fit(tensors) and self._apart(tensors) and self._attributes_fit(tensors)
+        )
+
+    def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
+        """Attributes that the call assigns hold what they held, but for elements."""
+        for _, number in self.binding.numbers:
+            value = number.read()
+            if (type(value),) != number.kind:
+                return False
+            if type(value) is int and not -(1 << 61) < value < 1 << 61:
+                return False
+        for attribute in self.binding.attributes:
+            tensor = attribute.read()
+            if not isinstance(tensor, Tensor) or signature([tensor]) != attribute.kind:
+                return False
+            if any(np.may_share_memory(tensor._array, t._array) for t in tensors):
+                return False
+            if id(_owner(tensor._array)) in self.written_roots:
+                return False
+        return True
 
     def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
         """Arguments that the function could also reach by other ways, which were not told apart."""
@@ -235,6 +312,10 @@ class Variant:
             return False
         if not self._still_predicted():
             return False
+        carried = [g for g in self.structural if (id(g.container), g.key) in CARRIED]
+        if carried:  # replays of another function assign these, and do not say so
+            self.structural = [g for g in self.structural if g not in carried]
+            self.others += carried
         self.structure = VERSIONS.structure
         return True
 
@@ -276,27 +357,59 @@ class Variant:
     # --- replay ---------------------------------------------------------------------------------
 
     def passed(self, tensors: Sequence[Tensor]) -> list[np.ndarray]:
-        """The arrays that a run takes: those of arguments, and of gradients that were there."""
+        """The arrays that a run takes: of arguments, attributes, and gradients that were there."""
         return [
             tensors[source.position]._array
             if type(source) is Argument
+            else source.read()._array
+            if type(source) is AttributeTensor
             else _grad_of(source, tensors)._array
             for source in self.binding.passed
         ]
 
-    def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
-        """Run on new arguments: (True, result), or (False, None) with nothing changed."""
+    def fill(self, floats: Sequence[float]) -> None:
+        """Put the numbers of a call where the program reads them."""
+        for place, number in self.binding.scalars:
+            place[()] = number.read()
+        for place, position in self.binding.floats:
+            place[()] = floats[position]
+        for place, attribute in self.binding.numbers:
+            place[()] = attribute.read()
+
+    def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
+        """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
         arrays = self.passed(tensors)
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
         with self.lock:
-            for place, number in self.binding.scalars:
-                place[()] = number.read()
-            if not self.executable.run(*arrays, *outputs):
-                return False, None
+            self.fill(floats)
+            stopped = self.executable.run(*arrays, *outputs)
+        if stopped != DONE:
+            return self._stop(stopped, outputs), None
         self.replays += 1
         for slot, order in self.recording.orders.items():
             outputs[slot] = _reordered(outputs[slot], order)
-        return True, self._leave(tensors, outputs)
+        return None, self._leave(tensors, outputs)
+
+    def _stop(self, check: int, outputs: Sequence[np.ndarray]) -> Stop:
+        """What is known of the call after check number `check` has failed."""
+        number = self.points.get(check)
+        if number is None:
+            return Stop(None)
+        point = self.recording.points[number]
+        if isinstance(point.seen, bool):
+            return Stop(number, not point.seen)
+        exact = sum(p.value is not None for p in self.recording.points[:number])
+        return Stop(number, outputs[self.recording.first_seen + exact].tobytes())
+
+    def continues(self, other: Variant, stop: Stop) -> bool:
+        """Whether this variant saw the same as `other` up to where that stopped, and not there."""
+        number = stop.point
+        assert number is not None
+        return (
+            len(self.seen) > number
+            and self.seen[:number] == other.seen[:number]
+            and self.seen[number] != other.seen[number]
+        )
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
         """Put the effects of a finished run in place, and make its result."""
@@ -308,35 +421,51 @@ class Variant:
                 tensors[target]._version[0] += 1
             else:
                 _grad_of(target, tensors)._version[0] += 1
-        results: list[Tensor] = []
+        node = None if recording.backward is None else recording.backward.node(tensors, outputs)
+        results: list[Any] = []
         bases: dict[int, Tensor] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
-                results.append(_fresh(out, outputs, bases))
+                results.append(_fresh(out, outputs, bases, node))
             elif isinstance(out, Existing):
                 results.append(_existing(out, tensors))
+            elif isinstance(out, Number):
+                results.append(outputs[out.place].item())
             else:
                 results.append(results[out.place])
+        if node is not None:
+            node.watch([
+                (out.place, result)
+                for out, result in zip(recording.outputs, results, strict=True)
+                if isinstance(out, Fresh) and out.chain is None
+            ])
         for owner, place in recording.grads:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
         for generator, drawn in recording.draws.values():
             generator.offset += drawn
+        for assignment in recording.assignments:
+            assignment.make(results)
         for effect in recording.effects:
             effect()
         return unflatten(self.result, iter(results))  # gradients are left over
 
 
-def _fresh(out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor]) -> Tensor:
+def _fresh(
+    out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor], node: Node | None
+) -> Tensor:
     if out.chain is None:
         tensor = Tensor._of(outputs[out.place])
     else:
         if out.place not in bases:
             bases[out.place] = Tensor._of(outputs[out.place])
         tensor = _seen_through(bases[out.place].detach(), out.chain)
-    if out.like._requires_grad:
+        if not out.joined:
+            tensor = Tensor._of(tensor._array)
+    if out.requires_grad:
         tensor._requires_grad = True
-        tensor._grad_fn = out.like._grad_fn
-        tensor._output_number = out.like._output_number
+        tensor._grad_fn, tensor._output_number = out.tape
+        if out.cotangent is not None:
+            tensor._grad_fn, tensor._output_number = node, out.cotangent
     return tensor
 
 
@@ -344,11 +473,13 @@ def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
     source = out.source
     if type(source) is Argument:
         base = tensors[source.position]
+    elif type(source) is AttributeTensor:
+        base = source.read()
     else:
         base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
     if out.same:
         return base
-    detached = out.detached or (base._requires_grad and not out.like._requires_grad)
+    detached = out.detached or (base._requires_grad and not out.requires_grad)
     return _seen_through(base.detach() if detached else base, out.chain)
 
 

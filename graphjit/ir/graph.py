@@ -130,7 +130,8 @@ class Graph:
     """A pure function of its inputs.
 
     `updates` pairs an input with the value that takes its place after the call. `checks` are 0-d
-    bools: if one is false, the call is abandoned and nothing has changed.
+    bools, each of which means something only where those before it are true: at the first that is
+    false the call is abandoned, and nothing has changed.
     """
 
     inputs: tuple[Value, ...]

@@ -69,6 +69,7 @@ class Op:
                 numbers are to be made with `number_like`
     flops       contractions and the like: `(out, *specs, **attrs) -> int`, the additions and
                 multiplications that the first output takes, given its spec and the inputs'
+    reads_numbers  whether `eval` looks at operands that are Python numbers
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
     samples     `(rng) -> iterator of Sample`
@@ -96,6 +97,7 @@ class Op:
     grad_name: str = ""
     samples: Callable[[np.random.Generator], Iterator[Sample]] | None = None
     host_only: bool = False
+    reads_numbers: bool = False
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import config, progress
+from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .concats import share_parts
@@ -31,12 +32,11 @@ from .simplify import simplify
 
 Pass = Callable[[Graph], Graph]
 
+#: what leaves canonical ops only
+CANONICAL: list[Pass] = [decompose, fold, simplify, cse, dce]
+
 PIPELINE: list[Pass] = [
-    decompose,
-    fold,
-    simplify,
-    cse,
-    dce,
+    *CANONICAL,
     layout,
     simplify,
     cse,
@@ -65,7 +65,19 @@ _runs = itertools.count()
 
 def run(graph: Graph, record: list[Stage] | None = None) -> Graph:
     """Apply every pass; a pass that raises leaves the graph as it was, unless STRICT is set."""
-    stages = [] if record is None else record
+    with no_garbage_collection():
+        return _run(graph, [] if record is None else record)
+
+
+def canonical(graph: Graph) -> Graph:
+    """`graph` after the first passes, which all others rely on."""
+    with no_garbage_collection():
+        for step in CANONICAL:
+            graph = _apply(step, graph).graph
+    return graph
+
+
+def _run(graph: Graph, stages: list[Stage]) -> Graph:
     stages.append(Stage("recorded", 0.0, len(graph.nodes), len(graph.nodes), graph))
     skipped = _skipped()
     if config.get_int("CHECK") >= 1:

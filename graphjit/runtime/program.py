@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CheckFailed
 from . import pool, runner
 from . import tables as argument_tables
 from .image import Image, Segment, scratch_bytes
@@ -256,10 +255,8 @@ class Program:
         """Run once, then time the instructions, so many times in the order of the program.
 
         On this thread alone, and on the data that is there: what is updated goes on being updated.
-        CheckFailed if the program does not run to its end.
         """
-        if stopped := self(*arguments):
-            raise CheckFailed(f"the program stops after instruction {stopped}")
+        self(*arguments)
         nothing = functools.partial(self.image.run_rows, 0, 0)
         overhead = min(_seconds(nothing) for _ in range(100))
         actions = self._actions(arguments)
