@@ -13,13 +13,12 @@ import os
 import re
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import config
-from ..errors import user_frame
+from ..errors import warn
 
 MAGIC = b"graphjit"
 _HEAD = len(MAGIC) + hashlib.sha256().digest_size
@@ -241,11 +240,8 @@ def _warn_not_kept(error: Exception) -> None:
 
 
 def _warn(message: str) -> None:
-    """Warn, once in a process, at the user's line: what is lost is time alone."""
+    """Warn, once in a process: what is lost is time alone."""
     global _is_silent
-    if _is_silent:
-        return
-    _is_silent = True
-    frame = user_frame()
-    file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else (__file__, 0)
-    warnings.warn_explicit(message, RuntimeWarning, file, line)
+    if not _is_silent:
+        _is_silent = True
+        warn(message)

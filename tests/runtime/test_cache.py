@@ -91,7 +91,7 @@ def test_a_sound_digest_over_nonsense_is_a_miss(stored, payload):
 def test_a_damaged_file_is_built_again_and_repaired(stored, fresh, monkeypatch):
     monkeypatch.setattr(store, "_is_silent", False)
     stored.write_bytes(stored.read_bytes()[:-10])
-    with pytest.warns(RuntimeWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="damaged"):
         assert call(cache.kernel_address("k", build)) == 7
     assert cache.read("k") is not None
 
@@ -102,7 +102,7 @@ def test_a_kernel_is_built_where_none_can_be_kept(folder, fresh, monkeypatch, mo
     folder.mkdir(mode=0o700)
     folder.chmod(mode)
     (folder / cache._file_name("k")).mkdir()
-    with pytest.warns(RuntimeWarning, match="not kept"):
+    with pytest.warns(UserWarning, match="not kept"):
         assert call(cache.kernel_address("k", build)) == 7
 
 
@@ -177,7 +177,7 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 def test_sixteen_cold_processes_at_once(folder):
     """Each builds the kernel or finds it whole; one file is left, and nobody is warned."""
     environment = os.environ | {"GRAPHJIT_CACHE_DIR": str(folder.parent)}
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", COLD]
+    command = [sys.executable, "-W", "error::UserWarning", "-c", COLD]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == f"{[0] * 16}\n", done.stderr
     assert len(list(folder.iterdir())) == 1

@@ -45,7 +45,7 @@ def fill(folder, count, size):
 
 def warned(action, *arguments):
     """The one warning of a call."""
-    with pytest.warns(RuntimeWarning) as caught:
+    with pytest.warns(UserWarning) as caught:
         action(*arguments)
     (warning,) = caught
     return warning
@@ -99,13 +99,13 @@ def test_a_flip_anywhere_is_found(stored):
 
 def test_trailing_bytes_are_found(stored):
     stored.write_bytes(stored.read_bytes() + b"x")
-    with pytest.warns(RuntimeWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="damaged"):
         assert store.read(NAME) is None
 
 
 def test_a_damaged_file_is_replaced_by_the_next_write(stored):
     stored.write_bytes(b"torn")
-    with pytest.warns(RuntimeWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="damaged"):
         assert store.read(NAME) is None
     store.write(NAME, b"new")
     assert store.read(NAME) == b"new"
@@ -219,7 +219,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file(folder):
 def test_a_read_only_folder_is_read(stored):
     content = store.read(NAME)
     stored.parent.chmod(0o500)
-    with pytest.warns(RuntimeWarning, match="Permission denied"):
+    with pytest.warns(UserWarning, match="Permission denied"):
         store.write(NAMES[1], b"bytes")
     assert store.read(NAME) == content
 
