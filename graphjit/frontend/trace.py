@@ -29,6 +29,7 @@ from .report import Attempt, Report, announce
 from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, settle, settled
 from .tensor import Tensor
+from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
 
 if TYPE_CHECKING:
@@ -103,10 +104,15 @@ class Traced:
             return self.function(*args, **kwargs)
         last = self.last
         if last is not None and not kwargs:
+            if last.usual is not None:
+                result = last.usual(args)
+                if result is not MISS:
+                    return result
             found = last.matches(args)
             if found is not None and last.holds(found[0]):
                 stop, result = last.replay(*found)
                 if stop is None:
+                    last.expect_more()
                     return result
                 return self._continue(last, stop, Call(args, kwargs, *found), last.tree)
         return self._find(args, kwargs)

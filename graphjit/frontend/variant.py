@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Protocol
@@ -35,9 +35,10 @@ from .recording import (
 from .state import CARRIED, VERSIONS
 from .tape import Node
 from .tensor import Tensor
+from .usual import Usual, usual_call
 
-#: no argument is this object
-NEVER = object()
+#: replays after which a variant gets a function for its usual call
+SETTLED = 2
 #: stands for a float among the arguments, which may be another one at each call
 FLOAT = object()
 
@@ -63,6 +64,13 @@ class Executable(Protocol):
     def bind(self, slot: int, array: np.ndarray) -> None: ...
 
     def run(self, *arrays: np.ndarray) -> int: ...
+
+    def entry(self) -> Callable[..., int]:
+        """A function that does what `run` does, for usual calls: 0 says that it has."""
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
 
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
@@ -170,17 +178,18 @@ class Variant:
         self.points = {point.check: n for n, point in enumerate(recording.points)}
         self.seen = tuple(point.seen for point in recording.points)
         self.replays = 0
+        #: made at the second replay: many a variant is never seen again
+        self.usual: Usual | None = None
         self.lock = threading.RLock()
 
-    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
-        """What `matches` compares; an impossible row if the arguments are not of that kind."""
-        never = [(None, NEVER, None, None, None, None)]
+    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]] | None:
+        """What `matches` compares; None if the arguments are not of that kind."""
         if args is None:
-            return never
+            return None
         rows: list[tuple[Any, ...]] = []
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         if len({id(t._array) for t in tensors}) < len(tensors):
-            return never
+            return None
         for arg in args:
             if arg is FLOAT:
                 rows.append((float, None, None, None, None, None))
@@ -191,7 +200,7 @@ class Variant:
             elif not is_mutable(arg):
                 rows.append((None, arg, None, None, None, None))
             else:
-                return never
+                return None
         return rows
 
     def _sort(self, guards: list[Guard]) -> None:
@@ -221,7 +230,7 @@ class Variant:
         A quick test for the usual call: tensors, floats, and things that are the same object as
         before. None says nothing: the full key decides then.
         """
-        if len(args) != len(self.plain):
+        if self.plain is None or len(args) != len(self.plain):
             return None
         tensors: list[Tensor] = []
         floats: list[float] = []
@@ -275,9 +284,7 @@ class Variant:
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
                 return False
-        return (
-            self.grads_fit(tensors) and self._apart(tensors) and self._attributes_fit(tensors)
-        )
+        return self.grads_fit(tensors) and self.apart(tensors) and self._attributes_fit(tensors)
 
     def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
         """Attributes that the call assigns hold what they held, but for elements."""
@@ -343,7 +350,7 @@ class Variant:
                 return False
         return True
 
-    def _apart(self, tensors: Sequence[Tensor]) -> bool:
+    def apart(self, tensors: Sequence[Tensor]) -> bool:
         """No argument shares memory with a captured tensor that the step writes, or is written."""
         if not self.written:
             return True
@@ -380,15 +387,42 @@ class Variant:
         """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
         arrays = self.passed(tensors)
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
-        with self.lock:
-            self.fill(floats)
-            stopped = self.executable.run(*arrays, *outputs)
-        if stopped != DONE:
-            return self._stop(stopped, outputs), None
-        self.replays += 1
-        for slot, order in self.recording.orders.items():
-            outputs[slot] = _reordered(outputs[slot], order)
-        return None, self._leave(tensors, outputs)
+        undrawn: list[tuple[Any, int]] = []
+        runs = self.executable.runs
+        try:
+            with self.lock:
+                self._set_numbers(floats, undrawn)
+                stopped = self.executable.run(*arrays, *outputs)
+            if stopped == DONE:
+                return None, self._leave(tensors, outputs)
+        except BaseException:
+            if self.executable.runs == runs:
+                _put_back(undrawn)
+            self.recover(tensors, outputs)
+            raise
+        _put_back(undrawn)
+        return self._stop(stopped, outputs), None
+
+    def _set_numbers(self, floats: Sequence[float], undrawn: list[tuple[Any, int]]) -> None:
+        """Put this call's numbers in place; move generators on, and note where they were."""
+        self.fill(floats)
+        for generator, drawn in self.recording.draws.values():
+            undrawn.append((generator, generator.offset))
+            generator.offset += drawn
+
+    def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
+        """After an interrupt: complete a call whose run had ended.
+
+        What Ctrl-C hits is then either a call that has not begun or one that is done, but for its
+        Python effects, in which it may fall as in any Python code.
+        """
+        if self.executable.runs > self.replays:
+            self._leave(tensors, outputs)
+
+    def expect_more(self) -> None:
+        """This variant is used again and again."""
+        if self.usual is None and self.replays == SETTLED:
+            self.usual = usual_call(self)
 
     def _stop(self, check: int, outputs: Sequence[np.ndarray]) -> Stop:
         """What is known of the call after check number `check` has failed."""
@@ -412,8 +446,13 @@ class Variant:
         )
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
-        """Put the effects of a finished run in place, and make its result."""
+        """Put the effects of a finished run in place, and make its result.
+
+        All but `recording.effects` may be done again where an interrupt has cut it short.
+        """
         recording = self.recording
+        for slot, order in recording.orders.items():
+            outputs[slot] = _reordered(outputs[slot], order)
         for target in self.written:
             if isinstance(target, Tensor):
                 target._version[0] += 1
@@ -441,13 +480,18 @@ class Variant:
             ])
         for owner, place in recording.grads:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
-        for generator, drawn in recording.draws.values():
-            generator.offset += drawn
         for assignment in recording.assignments:
             assignment.make(results)
+        self.replays += 1
         for effect in recording.effects:
             effect()
         return unflatten(self.result, iter(results))  # gradients are left over
+
+
+def _put_back(undrawn: list[tuple[Any, int]]) -> None:
+    """Move generators back to where they were before a call that did not take place."""
+    for generator, offset in undrawn:
+        generator.offset = offset
 
 
 def _fresh(
