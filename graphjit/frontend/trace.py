@@ -10,10 +10,11 @@ import itertools
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import config
-from ..errors import TraceRefused, warn
+from .. import config, progress
+from ..errors import CheckFailed, TraceRefused, warn
+from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Guard, Same, is_opaque, snapshot
@@ -31,6 +32,9 @@ from .symnumber import SymNumber, settle, settled
 from .tensor import Tensor
 from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
+
+if TYPE_CHECKING:
+    from .profile import Profile
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
 #: function is left to run eagerly
@@ -262,7 +266,8 @@ class Traced:
     ) -> None:
         start = time.perf_counter()
         try:
-            graph, executable = build(recording, attempt)
+            with progress.shown(f"compiling {self.name}"):
+                graph, executable = build(recording, attempt)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
@@ -278,7 +283,7 @@ class Traced:
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.name, attempt, [t._array for t in call.tensors])
+        announce(self.name, attempt, call.tensors, call.floats)
 
     # --- running eagerly ------------------------------------------------------------------------
 
@@ -332,6 +337,23 @@ class Traced:
         """Counts: variants, replays, kernels, host calls, seconds spent compiling."""
         return Report(self).stats()
 
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """Time each instruction of the program for these arguments, on copies: nothing changes.
+
+        RuntimeError if the function has not been compiled for them: call it with them first.
+        """
+        from .profile import profile
+
+        call = Call(args, kwargs, [], [])
+        for variant in self.variants.get(self._key(call), ()):
+            if variant.holds(call.tensors):
+                try:
+                    return profile(self.name, variant, call.tensors, call.floats)
+                except CheckFailed:  # Python would see other values than this variant saw
+                    continue
+        reason = self.eager_reason or "call it with them first"
+        raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
+
 
 def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     """Optimise a recording, and make what runs it, as `GRAPHJIT_BACKEND` says."""
@@ -344,12 +366,15 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
             return Interpreted(graph)
         return assemble(graph, strides)
 
+    def backward(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        with no_garbage_collection():
+            return executable(pipeline.run(graph), strides)
+
     if recording.backward is not None:
-        recording.backward.compile = lambda graph, strides: executable(
-            pipeline.run(graph), strides
-        )
-    graph = pipeline.run(recording.graph, attempt.stages)
-    return graph, executable(graph, recording.strides)
+        recording.backward.compile = backward
+    with no_garbage_collection():
+        graph = pipeline.run(recording.graph, attempt.stages)
+        return graph, executable(graph, recording.strides)
 
 
 def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:

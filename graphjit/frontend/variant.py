@@ -352,15 +352,17 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
+    def passed(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> list[np.ndarray]:
+        """The arrays that a run takes: of arguments, attributes, gradients, and numbers."""
+        return [_passed(source, dtype, tensors, floats) for source, dtype in self.binding.passed]
+
     def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
         """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
         undrawn: list[tuple[Any, int]] = []
         runs = self.executable.runs
         try:
-            arrays = [
-                _passed(source, dtype, tensors, floats) for source, dtype in self.binding.passed
-            ]
+            arrays = self.passed(tensors, floats)
             for generator, drawn in self.recording.draws.values():
                 undrawn.append((generator, generator.offset))
                 generator.offset += drawn
@@ -459,7 +461,8 @@ def _passed(
     """The array of an input that is another one at each call."""
     kind = type(source)
     if kind is Argument:
-        return tensors[source.position]._array
+        argument: Tensor = tensors[source.position]
+        return argument._array
     if kind is FloatArgument:
         return np.array(floats[source.position])
     if kind is GradOf:
