@@ -273,8 +273,9 @@ def test_a_step_that_skips_on_nan():
     assert traced.stats()["replays"] >= 8
 
 
-def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
-    monkeypatch.setenv("GRAPHJIT_MAX_VARIANTS", "4")
+@pytest.mark.parametrize("limit", ["MAX_VARIANTS", "MAX_BRANCHES"])
+def test_too_many_branches_run_eagerly_and_say_so(monkeypatch, limit):
+    monkeypatch.setenv(f"GRAPHJIT_{limit}", "4")
 
     @gj.trace
     def f(x):
@@ -284,7 +285,8 @@ def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
         for i in numbers:
             assert f(gj.full((2,), float(i))).tolist() == [i * i] * 2
 
-    with pytest.warns(UserWarning, match=r"MAX_VARIANTS.*test_trace_values\.py.*int\(x\[0\]\)"):
+    where = rf"{limit}=4.*test_trace_values\.py.*int\(x\[0\]\)"
+    with pytest.warns(UserWarning, match=where):
         check(range(40))
     check([1, 2, 50])
     assert f.stats()["variants"] == 4
