@@ -19,7 +19,7 @@ class Knob:
 KNOBS = (
     Knob("NAMESPACE", str, "graphjit", "name printed before dtypes and sizes"),
     Knob("DEBUG", int, 0, "1 compiles, 2 kernel times, 3 pass table, 4 kernel source, 5 graphs"),
-    Knob("CHECK", int, 0, "1 verify each pass, 2 compare numbers around it, 3 each replay with eager"),
+    Knob("CHECK", int, 0, "1 verify each pass, 2 compare its numbers, 3 compare with eager"),
     Knob("DUMP", str, "", "folder that receives each intermediate graph and kernel"),
     Knob("PASSES", str, "", "comma-separated passes to leave out, each with a leading minus"),
     Knob("DISABLE", bool, False, "run every traced function eagerly"),

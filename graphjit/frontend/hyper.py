@@ -98,7 +98,7 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     recorder = MODE.recorder
     if isinstance(value, Tensor):
         return value.item() if recorder is None else TENSORS.cast(value, dtype=dtypes.float64)
-    if recorder is not None and recorder.effects:
+    if recorder is not None and recorder.numbers_change:
         # The replay reads the number before it runs effects, the recording after.
         recorder.refuse(f"an optimizer reads {key!r} after its scheduler has stepped")
     if recorder is None or recorder.refusal is not None:

@@ -84,6 +84,9 @@ class Window:
     version: int
 
 
+Effect = Callable[[Sequence[np.ndarray]], None]
+
+
 class Recorder:
     """Records one call. `refusal` is the first reason why the recording cannot be replayed."""
 
@@ -99,7 +102,10 @@ class Recorder:
         self.grads_absent: list[Tensor] = []
         self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
-        self.effects: list[Callable[[], None]] = []
+        self.effects: list[Effect] = []
+        #: values that effects are told, with the places of outputs to be filled in
+        self.told: list[tuple[list[Value], list[int]]] = []
+        self.numbers_change = False
         self.points: list[GuardPoint] = []
         #: values whose truth, and whose elements, are guarded
         self.known_truths: set[Value] = set()
@@ -325,8 +331,30 @@ class Recorder:
         return seed, offset
 
     def effect(self, action: Callable[[], None]) -> None:
-        """Run Python code now, and again after each replay."""
-        self.effects.append(action)
+        """Run Python code that changes numbers now, and again after each replay."""
+        self.numbers_change = True
+        self.effects.append(lambda outputs: action())
+
+    def tell(self, function: Callable[[list[Any]], None], leaves: list[Any]) -> None:
+        """After each replay, call `function` with what `leaves` are then: tensors and numbers."""
+        if self.refusal is not None:
+            return
+        tensors: list[Any] = [x.tensor if type(x) is SymNumber else x for x in leaves]
+        values = [self.read(tensor) for tensor in tensors]
+        numbers = [type(x) is SymNumber for x in leaves]
+        places: list[int] = []
+
+        def effect(outputs: Sequence[np.ndarray]) -> None:
+            from .tensor import Tensor
+
+            arrays = [outputs[place] for place in places]
+            function([
+                array.item() if number else Tensor._of(array)
+                for array, number in zip(arrays, numbers, strict=True)
+            ])
+
+        self.told.append((values, places))
+        self.effects.append(effect)
 
     def hooks(self) -> list[Callable[..., Any]]:
         """What backward may have called for the tensors from outside."""
@@ -424,6 +452,9 @@ class Recorder:
         outputs, values, orders = self._results(everything, numbers, roots)
         first_seen = len(values)
         values += [point.value for point in self.points if point.value is not None]
+        for told, places in self.told:
+            places.extend(range(len(values), len(values) + len(told)))
+            values += told
         self._check_overlap()
         if any(tensor._grad_fn is not before for tensor, before in self.tapes):
             self.refuse("a tensor from outside was changed in place by an op that the tape follows")

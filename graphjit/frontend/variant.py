@@ -451,7 +451,7 @@ class Variant:
             assignment.make(results)
         self.replays += 1
         for effect in recording.effects:
-            effect()
+            effect(outputs)
         return unflatten(self.result, iter(results))  # gradients are left over
 
 
