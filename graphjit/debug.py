@@ -22,7 +22,8 @@ def callback(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     the values that they have at this place of the program; numbers from `.item()` likewise. Other
     arguments are the same objects each time. What the function returns is dropped; what it does to
     its tensors has no effect on the program. In a replay it runs when the call has done its work;
-    an error that it raises reaches the caller then.
+    an error that it raises reaches the caller then. It may change Python's state as it likes; if
+    that is what the traced function itself looks at, the function runs eagerly.
     """
     leaves: list[Any] = []
     tree = flatten((args, kwargs), leaves, _same)
@@ -36,7 +37,7 @@ def callback(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
             MODE.recorder = recorder
 
     if MODE.recorder is not None:
-        MODE.recorder.tell(run, leaves)
+        MODE.recorder.tell(run, function, leaves)
     run([_copy(leaf) for leaf in leaves])
 
 

@@ -6,14 +6,16 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from itertools import pairwise
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..errors import PACKAGE, TraceRefused
@@ -53,6 +55,7 @@ class Reads:
         self.seen: dict[int, Any] = {}
         self.names: set[str] = set()
         self.spaces: list[Any] = []
+        self.codes: list[CodeType] = []
 
     def refuse(self, reason: str) -> None:
         self.refusal = self.refusal or reason
@@ -83,6 +86,20 @@ class Reads:
                     guards.remove(guard)
                     return guard
         return None
+
+    def forget_told(self, told: Sequence[Any]) -> None:
+        """Drop the guards on what only the functions in `told` look at, or change.
+
+        A list to which `debug.callback(found.append, x)` appends is another one at each call, and
+        may be: the traced function itself does not see what is in it.
+        """
+        own = {code for function in told for code in _nested(getattr(function, "__code__", None))}
+        codes = [c for code in self.codes for c in _nested(code) if c not in own]
+        self.always = [
+            guard for guard in self.always
+            if not isinstance(guard.container, (CellType, dict)) or guard.holds()
+            or any(_looks_into(guard.name, code) for code in codes)
+        ]  # fmt: skip
 
     # --- before it runs -----------------------------------------------------------------------
 
@@ -169,6 +186,7 @@ class Reads:
             return
         names = set(_names(code))
         self.names |= names
+        self.codes.append(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded")
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
@@ -211,6 +229,27 @@ def _parts(value: Any) -> Iterator[Any]:
     elif not is_opaque(value):
         yield type(value)
         yield from getattr(value, "__dict__", {}).values()
+
+
+def _nested(code: CodeType | None) -> Iterator[CodeType]:
+    """A code object and those inside it."""
+    if code is not None:
+        yield code
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                yield from _nested(constant)
+
+
+def _looks_into(name: str, code: CodeType) -> bool:
+    """Whether `code` does more with a variable than to take a bound method of what it holds."""
+    instructions = list(dis.get_instructions(code))
+    for this, following in pairwise(instructions):
+        loads = this.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF")
+        if loads and this.argval == name:
+            calls = sys.version_info >= (3, 12) and (following.arg or 0) & 1
+            if following.opname != "LOAD_ATTR" or calls:
+                return True
+    return False
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -105,6 +105,7 @@ class Recorder:
         self.effects: list[Effect] = []
         #: values that effects are told, with the places of outputs to be filled in
         self.told: list[tuple[list[Value], list[int]]] = []
+        self.told_functions: list[Any] = []
         self.numbers_change = False
         self.points: list[GuardPoint] = []
         #: values whose truth, and whose elements, are guarded
@@ -335,8 +336,11 @@ class Recorder:
         self.numbers_change = True
         self.effects.append(lambda outputs: action())
 
-    def tell(self, function: Callable[[list[Any]], None], leaves: list[Any]) -> None:
-        """After each replay, call `function` with what `leaves` are then: tensors and numbers."""
+    def tell(self, run: Callable[[list[Any]], None], function: Any, leaves: list[Any]) -> None:
+        """After each replay, call `run` with what `leaves` are then: tensors and numbers.
+
+        `function` is the user's, which `run` calls.
+        """
         if self.refusal is not None:
             return
         tensors: list[Any] = [x.tensor if type(x) is SymNumber else x for x in leaves]
@@ -348,12 +352,13 @@ class Recorder:
             from .tensor import Tensor
 
             arrays = [outputs[place] for place in places]
-            function([
+            run([
                 array.item() if number else Tensor._of(array)
                 for array, number in zip(arrays, numbers, strict=True)
             ])
 
         self.told.append((values, places))
+        self.told_functions.append(function)
         self.effects.append(effect)
 
     def hooks(self) -> list[Callable[..., Any]]:

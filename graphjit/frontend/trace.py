@@ -261,6 +261,8 @@ class Traced:
             attempt.reason = str(refusal)
             self._refuse(attempt.key, attempt.reason)
             return None
+        if recorder.told:
+            reads.forget_told(recorder.told_functions)
         changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"

@@ -86,6 +86,29 @@ def test_a_callback_gets_copies_and_structures():
     assert kept == [([2.0 * i] * 2, 2.0 * i, "f") for i in range(4)]
 
 
+def test_values_collected_in_lists():
+    losses, norms = [], []
+
+    @gj.trace
+    def f(x):
+        gj.debug.callback(losses.append, x.sum().item())
+        gj.debug.callback(lambda n: norms.append(n.item()), x.norm())
+        return x * 2
+
+    for i in range(5):
+        f(gj.full((4,), float(i)))
+    assert (losses, norms) == ([0, 4, 8, 12, 16], [0, 2, 4, 6, 8])
+    assert f.stats()["replays"] == 4
+
+    @gj.trace
+    def looks(x):
+        gj.debug.callback(losses.append, 1.0)
+        return x * len(losses)
+
+    with pytest.warns(UserWarning, match="every call changes losses"):
+        assert [looks(gj.ones(1)).item() for _ in range(6)] == [6, 7, 8, 9, 10, 11]
+
+
 def test_nothing_is_printed_twice_by_a_call_that_fails(capsys):
     table = gj.zeros(3)
 
