@@ -198,6 +198,8 @@ class Recorder:
         #: numbers handed to Python that stay symbolic; `exact` where they may not
         self.symbols: list[SymNumber] = []
         self.exact = False
+        #: tensors made by the call, by id
+        self.own: dict[int, Tensor] = {}
         self.namespace = Namespace(self._bind)
         self.first_node = next(tape_sequence)
         self.positions: dict[int, int] = {}
@@ -275,6 +277,7 @@ class Recorder:
         self, op: Op, inputs: Sequence[Any], tensor: Tensor, value: Value, attrs: dict[str, Any]
     ) -> None:
         array = tensor._array
+        self.own[id(tensor)] = tensor
         if tensor._view is None:
             self.entries[id(array)] = Root(value, array)
             return
@@ -417,7 +420,7 @@ class Recorder:
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
         """`tensor.grad` is being looked at."""
-        if id(tensor) not in self.grads:
+        if id(tensor) not in self.grads and id(tensor) not in self.own:
             grad = tensor._grad
             self.grads[id(tensor)] = (tensor, grad)
             if grad is None:
@@ -428,6 +431,8 @@ class Recorder:
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
+        if id(tensor) in self.own:
+            return
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
 
@@ -439,6 +444,8 @@ class Recorder:
     def finish(self, results: Sequence[Tensor | SymNumber]) -> Recording:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
         everything: list[Any] = list(results)
+        if any(id(t) in self.own and t._grad is not None for t in everything):
+            self.refuse("a result has a .grad")
         grads: list[tuple[Tensor | int, int | None]] = []
         for owner, before in self.grads.values():
             if owner._grad is not before or id(owner) in self.grads_written:

@@ -18,5 +18,12 @@ class Versions:
 
 VERSIONS = Versions()
 
-#: classes whose attribute reads are noted while recording; `nn` adds its Module
+
+class SelfGuarding:
+    """A container that sees its own changes, and notes by itself what a recording reads of it."""
+
+    __slots__ = ()
+
+
+#: classes whose attribute reads are noted while recording; `nn` and `optim` add theirs
 GUARDED: list[type] = []

@@ -13,7 +13,7 @@ import numpy as np
 from ..dtypes import default_float
 from ..ir.interp import DONE
 from .dispatch import apply
-from .guards import Guard, is_mutable, tensors_in
+from .guards import AnyGuard, Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recorder import (
@@ -127,7 +127,7 @@ class Variant:
         recording: Recording,
         executable: Executable,
         structural: list[Guard],
-        always: list[Guard],
+        always: list[AnyGuard],
         result: Any,
     ) -> None:
         self.tree = tree
@@ -135,7 +135,7 @@ class Variant:
         self.recording = recording
         self.executable = executable
         self.structural = structural
-        self.guards = structural + always
+        self.guards: list[AnyGuard] = [*structural, *always]
         self._sort(always)
         self.pinned = self._pinned(tensors)
         self.default = default_float()
@@ -153,6 +153,7 @@ class Variant:
         self.frozen = [(t._requires_grad, _hooks(t)) for t, _ in self.binding.captured]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
+        self.shares_arguments = len({id(t._array) for t in tensors}) != len(tensors)
         self.plain = self._plain_arguments(args)
         self.points = {point.check: n for n, point in enumerate(recording.points)}
         self.seen = tuple(point.seen for point in recording.points)
@@ -165,7 +166,7 @@ class Variant:
     def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
         """What `matches` compares; an impossible row if the arguments are not of that kind."""
         never = [(None, NEVER, None, None, None, None)]
-        if args is None:
+        if args is None or self.shares_arguments:
             return never
         rows: list[tuple[Any, ...]] = []
         for arg in args:
@@ -181,7 +182,7 @@ class Variant:
                 return never
         return rows
 
-    def _sort(self, guards: list[Guard]) -> None:
+    def _sort(self, guards: list[AnyGuard]) -> None:
         """Split the guards of every call by where they look, so that each kind has a short loop."""
         cells = [g for g in guards if isinstance(g.container, CellType)]
         names = [g for g in guards if type(g.container) is dict]
@@ -256,8 +257,8 @@ class Variant:
         for namespace, name, thing, guard in self.globals:
             if namespace.get(name) is not thing and not guard.holds():
                 return False
-        for guard in self.others:
-            if not guard.holds():
+        for other in self.others:
+            if not other.holds():
                 return False
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:

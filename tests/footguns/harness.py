@@ -74,7 +74,7 @@ def outcome(step, args):
 
 
 def four_numbers(call):
-    """The arguments of a call unless a trap has its own: one tensor, with other elements each time."""
+    """The arguments of a call unless a trap has its own: a tensor, with new elements each time."""
     return (gj.arange(4.0) + call,)
 
 
@@ -109,9 +109,8 @@ def trap(
 
     @functools.wraps(make)
     def test(*args, **kwargs):
-        eagerly, replayed = (
-            World(functools.partial(make, *args, **kwargs), is_traced) for is_traced in (False, True)
-        )
+        made = functools.partial(make, *args, **kwargs)
+        eagerly, replayed = World(made, False), World(made, True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for call in range(calls):

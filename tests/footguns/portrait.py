@@ -112,16 +112,15 @@ def _function(function):
         return []
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     found = [(f"<{name}>", cell.cell_contents) for name, cell in cells if _is_full(cell)]
-    defaults = [(".__defaults__", function.__defaults__), (".__kwdefaults__", function.__kwdefaults__)]
-    return found + defaults + [(f".{k}", v) for k, v in vars(function).items() if k != "__wrapped__"]
+    found += [(f".{name}", getattr(function, name)) for name in ("__defaults__", "__kwdefaults__")]
+    return found + [(f".{k}", v) for k, v in vars(function).items() if k != "__wrapped__"]
 
 
 def _is_full(cell):
     try:
-        cell.cell_contents
+        return cell.cell_contents is not cell
     except ValueError:
         return False
-    return True
 
 
 def _is_library(thing):
@@ -147,6 +146,7 @@ def _equal(a, b, exact):
         if exact or a.dtype.kind not in "fc":
             return a.tobytes() == b.tobytes()
         return np.allclose(b, a, 2e-5, 1e-6, equal_nan=True)
-    if type(a) is float and type(b) is float and not exact:
-        return a == b or math.isclose(a, b, rel_tol=2e-5, abs_tol=1e-6) or (a != a and b != b)
-    return type(a) is type(b) and (a == b or (a != a and b != b))
+    if type(a) is float and type(b) is float:
+        close = a == b if exact else math.isclose(a, b, rel_tol=2e-5, abs_tol=1e-6)
+        return close or (math.isnan(a) and math.isnan(b))
+    return type(a) is type(b) and a == b

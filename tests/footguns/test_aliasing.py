@@ -60,7 +60,7 @@ def test_writes_through_captured_views():
 
 @trap(variants=1)
 def test_writes_through_views():
-    """A write through a view of a view, transposed or strided, reaches its base and all its views."""
+    """A write through a view of a view, transposed or strided, reaches the base and all views."""
     base = gj.zeros(4, 4)
 
     def step(x):

@@ -144,11 +144,10 @@ def test_gradients_returned():
     return step
 
 
-@trap(variants=1)
+@trap(variants=2)
 def test_double_backward():
     """A gradient penalty, the gradient of a gradient, is the eager one."""
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
-    model.zero_grad()
 
     def step(x):
         model.zero_grad()
@@ -157,6 +156,18 @@ def test_double_backward():
         loss = ((slope.norm() - 1) ** 2).mean()
         loss.backward()
         return loss.detach()
+
+    return step
+
+
+@trap(eager="has a .grad")
+def test_a_result_with_a_gradient():
+    """A result that carries a `.grad` of its own has it at every call."""
+
+    def step(x):
+        point = x.detach().requires_grad_()
+        point.pow(2).sum().backward()
+        return point
 
     return step
 

@@ -149,9 +149,8 @@ def test_every_number_set_by_hand(optimizer, key, kernels):
         group = training.optimizer.param_groups[0]
         factor = 1 - 0.002 * (call % 7)
         value = group[key]
-        group[key] = (
-            tuple(v * factor for v in value) if isinstance(value, tuple) else (value or 0.1) * factor
-        )
+        several = isinstance(value, tuple)
+        group[key] = tuple(v * factor for v in value) if several else (value or 0.1) * factor
 
     start = {"SGD": {"dampening": 0.1, "nesterov": False}}.get(optimizer, {})
     defaults = getattr(optim, optimizer)([gj.zeros(1)]).defaults
@@ -199,7 +198,7 @@ def test_a_learning_rate_that_is_a_tensor():
 
 @trap(variants=1)
 def test_numbers_of_other_types():
-    """A number may be replaced by an int, by one of NumPy's, or by a bool, and still be a number."""
+    """A number may be replaced by an int, or by one of NumPy's, and still be a number."""
     weight = nn.Parameter(gj.ones(4))
     optimizer = optim.Adam([weight], lr=0.5)
 
@@ -346,5 +345,89 @@ def test_a_number_read_by_the_function():
 
     def change(n):
         optimizer.param_groups[0]["lr"] = 0.1 * n
+
+    return step, change
+
+
+class Signs(optim.Optimizer):
+    """An optimizer as users write them."""
+
+    def __init__(self, params, lr, scale=1.0):
+        super().__init__(params, {"lr": lr})
+        self.scale = scale
+
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if "sum" not in state:
+                    state["sum"] = gj.zeros_like(p)
+                with gj.no_grad():
+                    state["sum"].mul_(0.5).add_(p.grad.sign() * self.scale)
+                    p.sub_(group["lr"] * state["sum"])
+
+
+@trap(calls=20, every=4, replays=9)
+def test_optimizers_of_ones_own():
+    """What an optimizer of one's own reads is guarded: attributes, groups, parameters and state."""
+    a, b = nn.Parameter(gj.ones(4)), nn.Parameter(gj.ones(4))
+    optimizer = Signs([a], lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (a * x + b * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        if n == 1:
+            optimizer.scale = 3.0
+        elif n == 2:
+            optimizer.param_groups[0]["lr"] = 0.1
+            optimizer.state[a]["sum"] = gj.ones(4)
+        elif n == 3:
+            optimizer.param_groups[0]["params"].append(b)
+        else:
+            optimizer.state.clear()
+
+    return step, change
+
+
+@trap
+def test_a_step_that_is_replaced():
+    """An `optimizer.step` that is replaced, on the object or the class, is the one that runs."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = Signs([weight], lr=0.5)
+    plain = optimizer.step
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        if n % 2:
+            optimizer.step = lambda: (plain(), plain())
+        else:
+            del optimizer.step
+
+    return step, change
+
+
+@trap
+def test_what_a_scheduler_says():
+    """`scheduler.last_epoch` and its like, read by the function, are what they are at each call."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.1)
+    scheduler = lr_scheduler.StepLR(optimizer, 2)
+
+    def step(x):
+        return x * scheduler.last_epoch + scheduler.get_last_lr()[0]
+
+    def change(n):
+        optimizer.step()
+        scheduler.step()
+        scheduler.step()
 
     return step, change

@@ -5,7 +5,6 @@ allows. The next call of a traced function sees it, whether it records anew or n
 """
 
 import copy
-import functools
 
 import pytest
 
@@ -18,6 +17,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
 
 RELU = nn.functional.relu
+HANDLES = []
+
+
+@pytest.fixture(autouse=True)
+def remove_global_hooks_afterwards():
+    yield
+    remove_global_hooks()
+
+
+def remove_global_hooks():
+    while HANDLES:
+        HANDLES.pop().remove()
 
 
 def rows(call):
@@ -70,7 +81,7 @@ def test_requires_grad():
 def test_parameters_replaced():
     """A parameter or a buffer that is assigned anew is used from then on."""
     model = small()
-    step = lambda x: model(x).detach()  # noqa: E731
+    step = lambda x: model(x).detach()
 
     def change(n):
         model[0].weight = nn.Parameter(gj.full((5, 4), 0.1 * n))
@@ -282,14 +293,13 @@ def test_forward_hooks():
 @trap(arguments=rows)
 def test_hooks_for_all_modules():
     """Hooks registered for all modules at once are seen, and so is their removal."""
-    model, handles = small(), []
+    model = small()
 
     def change(n):
+        remove_global_hooks()
         if n % 2:
-            hook = lambda module, args, output: output * n  # noqa: E731
-            handles.append(nn.modules.module.register_module_forward_hook(hook))
-        else:
-            handles.pop().remove()
+            hook = lambda module, args, output: output * (1 + 0.1 * n)
+            HANDLES.append(nn.modules.module.register_module_forward_hook(hook))
 
     return train(model), change
 
@@ -436,7 +446,7 @@ def test_functions_of_graphjit_replaced(monkeypatch):
     relu = RELU
 
     def change(n):
-        double = lambda x, inplace=False: relu(x) * 2  # noqa: E731
+        double = lambda x, inplace=False: relu(x) * 2
         monkeypatch.setattr(nn.functional, "relu", double if n % 2 else relu)
 
     return lambda x: nn.functional.relu(x), change

@@ -6,13 +6,20 @@ runs eagerly.
 """
 
 import array
+import contextvars
 import dataclasses
+import datetime
 import enum
 import functools
+import operator
 import random
 import time
 import types
+import weakref
 from collections import OrderedDict, defaultdict, deque, namedtuple
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +53,7 @@ def test_globals():
     """A global variable is read anew at each call, also by functions that the traced one calls."""
 
     def change(n):
-        global SCALE  # noqa: PLW0603  (the trap)
+        global SCALE
         SCALE = float(n)
 
     return lambda x: helper(x) + SCALE, change
@@ -87,13 +94,25 @@ def test_contents_of_containers():
     lambda values: OrderedDict(enumerate(values)),
     lambda values: defaultdict(int, enumerate(values)),
     lambda values: namedtuple("Pair", "a b")(*values),
-    lambda values: array.array("b", values),
-    lambda values: memoryview(bytes(values)),
     lambda values: types.MappingProxyType(dict(enumerate(values))),
 ])  # fmt: skip
-@trap(replays=0)
+@trap
 def test_every_kind_of_container(container):
-    """Containers of every kind are compared by content, or refused; none is guessed."""
+    """Containers and arrays of every kind are compared by content, also when changed in place."""
+    return looped(container)
+
+
+@pytest.mark.parametrize("container", [
+    lambda values: array.array("b", values), lambda values: memoryview(bytearray(values)),
+])  # fmt: skip
+@trap(eager="cannot be guarded")
+def test_containers_that_cannot_be_seen_through(container):
+    """What a guard cannot see through is not guessed: the function runs eagerly."""
+    return looped(container)
+
+
+def looped(container):
+    """A step that computes with the items of a container, and what exchanges that."""
     items = container([1, 2])
     shift = 0
 
@@ -101,11 +120,13 @@ def test_every_kind_of_container(container):
         nonlocal items, shift
         shift = n
         items = container([n, n + 5])
+        if hasattr(items, "__setitem__"):
+            items[1] = 7 * n
 
     def step(x):
         for item in items:
             x = x + int(item) * 2
-        return x
+        return x + shift
 
     return step, change
 
@@ -638,7 +659,7 @@ def test_iterators():
 
 @trap(eager="every call changes|cannot be guarded")
 def test_a_counter_of_calls():
-    """A variable that the function itself changes at each call is counted on, eagerly if need be."""
+    """A variable that the function itself changes is changed at each call, eagerly if need be."""
     count = 0
 
     def step(x):
@@ -647,3 +668,123 @@ def test_a_counter_of_calls():
         return x + count
 
     return step
+
+
+@trap
+def test_values_of_pythons_own_types():
+    """Fractions, decimals, dates, paths and ranges are compared by value."""
+    things = [Fraction(1, 2), Decimal("0.5"), datetime.date(2026, 1, 1), Path("a"), range(2)]
+
+    def step(x):
+        half, tenth, day, path, numbers = things
+        return x * float(half) + float(tenth) + day.day + len(str(path)) + len(numbers)
+
+    def change(n):
+        things[n % 5] = [
+            Fraction(1, 2 + n), Decimal(n), datetime.date(2026, 1, 1 + n), Path("b" * n), range(n)
+        ][n % 5]  # fmt: skip
+
+    return step, change
+
+
+@trap
+def test_datasets_and_other_subclasses():
+    """Attributes of objects whose class derives from one of graphjit's are seen as well."""
+
+    class Data(gj.utils.data.Dataset):
+        def __init__(self):
+            self.scale = 1.0
+
+        def __getitem__(self, index):
+            return self.scale * index
+
+    data = Data()
+
+    def change(n):
+        data.scale = float(n)
+
+    return lambda x: x + data[3], change
+
+
+@trap(eager="cannot be guarded")
+def test_cached_functions():
+    """A function under `functools.cache` returns what its cache holds."""
+    scale = 1.0
+
+    @functools.cache
+    def cached(k):
+        return scale * k
+
+    def change(n):
+        nonlocal scale
+        scale = float(n)
+        if n % 2:
+            cached.cache_clear()
+
+    return lambda x: x * cached(3), change
+
+
+@trap(eager="cannot be guarded")
+def test_context_variables():
+    """The value of a context variable is the one of this call."""
+    variable = contextvars.ContextVar("variable", default=1.0)
+
+    def change(n):
+        variable.set(float(n))
+
+    return lambda x: x * variable.get(), change
+
+
+@trap(eager="cannot be guarded")
+def test_weak_references():
+    """What a weak reference leads to is what it leads to now."""
+
+    class Holder:
+        value = 1.0
+
+    holder = Holder()
+    reference = weakref.ref(holder)
+
+    def change(n):
+        holder.value = float(n)
+
+    return lambda x: x * reference().value, change
+
+
+@trap
+def test_the_dict_of_an_object():
+    """`vars` and `__dict__` read what they read eagerly."""
+    thing = types.SimpleNamespace(scale=1.0)
+
+    def change(n):
+        thing.scale = float(n)
+
+    return lambda x: x + vars(thing)["scale"] + thing.__dict__["scale"], change
+
+
+@trap(replays=0)
+def test_names_given_as_text():
+    """`operator.attrgetter`, made inside or outside, reads what it reads eagerly."""
+    thing = types.SimpleNamespace(scale=1.0)
+
+    def change(n):
+        thing.scale = float(n)
+
+    return lambda x: x * operator.attrgetter("scale")(thing), change
+
+
+@trap
+def test_imports_inside():
+    """A module that the function imports itself is read as it is now."""
+
+    def step(x):
+        from tests.footguns import settings
+
+        return x * settings.SCALE
+
+    def change(n):
+        from tests.footguns import settings
+
+        settings.SCALE = float(n)
+
+    return step, change

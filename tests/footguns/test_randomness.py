@@ -155,6 +155,16 @@ def test_seeding_inside():
     return step
 
 
+@trap(eager="initial_seed")
+def test_what_a_generator_says():
+    """A seed that the function reads is the one of this call."""
+
+    def change(n):
+        gj.manual_seed(n)
+
+    return lambda x: x + gj.initial_seed() % 100, change
+
+
 def test_any_number_of_threads(kernels):
     """The numbers do not depend on how many threads compute them."""
     results = []

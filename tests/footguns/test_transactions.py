@@ -13,7 +13,7 @@ import pytest
 import graphjit as gj
 from graphjit import nn, optim
 
-from .harness import traced, trap
+from .harness import trap
 
 
 @pytest.fixture(params=["interp", "kernels"], autouse=True)
@@ -235,6 +235,7 @@ INTERRUPTED = """
 import os, signal, threading, time
 import graphjit as gj
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 weight = gj.zeros(400, 400)
 
 @gj.trace
@@ -264,8 +265,8 @@ def test_ctrl_c_at_any_moment(backend):
     """Ctrl-C during replays, at any moment, finds all of a step's updates done or none of them."""
     if os.environ["GRAPHJIT_BACKEND"] == "interp":
         pytest.skip("kernels make the updates at once")
-    script = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{INTERRUPTED}"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
-    )
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
     assert done.stdout == "done True\n", done.stderr

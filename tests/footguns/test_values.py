@@ -1,7 +1,7 @@
 """Python that looks at values
 
-`if`, `while`, `assert`, `int(t)` and `.item()` do what they do eagerly. A path that was taken before
-is replayed compiled; one that was not is recorded, and nothing of the wrong one is left behind.
+`if`, `while`, `assert`, `int(t)` and `.item()` do what they do eagerly. A path that was taken
+before is replayed compiled; one that was not is recorded, and nothing of the wrong one is left.
 """
 
 import math
@@ -137,7 +137,7 @@ def test_masks():
 
 @trap(arguments=signed, calls=20, replays=5)
 def test_a_wrong_path_is_undone():
-    """A replay that turns out to be on the wrong path leaves nothing: state, `.grad`s, generator."""
+    """A replay that finds itself on a wrong path leaves nothing: state, `.grad`s, generator."""
     weight = gj.ones(4, requires_grad=True)
     count = gj.zeros(())
 
