@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +97,18 @@ class Assembled:
             except HOST_ERRORS:
                 return HOST_FAILED
         return self.checked[stopped] if stopped else DONE
+
+
+    def entry(self) -> Callable[..., int]:
+        """What is called in usual calls: 0 where all is done, else `run` is to be called."""
+        if self.fallbacks:
+            return lambda *arrays: self.run(*arrays) - DONE
+        return self.program.entry
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
+        return self.program.runs
 
 
 def assemble(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled:

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
+from operator import is_
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -250,6 +252,7 @@ class Guard:
     key: str
     expected: Hashable
     thing: Any
+    items: tuple[Any, ...] | None = None
 
     def read(self) -> Any:
         container = self.container
@@ -266,11 +269,33 @@ class Guard:
     def holds(self) -> bool:
         try:
             value = self.read()
-            return value is self.thing or snapshot(value) == self.expected
+            if value is self.thing or (self.items is not None and _same_items(value, self.items)):
+                return True
+            return snapshot(value) == self.expected
         except (AttributeError, KeyError):
             return self.expected is ABSENT
         except (TraceRefused, ValueError):
             return False
+
+
+def items_of(value: Any) -> tuple[Any, ...] | None:
+    """What a list or dict holds, if none of it can change by itself: for a quick comparison."""
+    if type(value) is list:
+        items = tuple(value)
+    elif type(value) is dict:
+        items = (*value, *value.values())
+    else:
+        return None
+    return None if any(map(is_mutable, items)) else items
+
+
+def _same_items(value: Any, items: tuple[Any, ...]) -> bool:
+    """Whether a list or dict holds these very objects."""
+    if type(value) is list:
+        return len(value) == len(items) and all(map(is_, value, items))
+    if type(value) is not dict or 2 * len(value) != len(items):
+        return False
+    return all(map(is_, chain(value, value.values()), items))
 
 
 @dataclass(slots=True)

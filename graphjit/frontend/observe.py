@@ -6,6 +6,7 @@ recorder is on. A replay goes on past a guard point only while it computes the v
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .mode import MODE
@@ -37,6 +38,13 @@ def observe_truth(tensor: Tensor, truth: bool) -> None:
     recorder = MODE.recorder
     if recorder is not None:
         recorder.guard_truth(tensor, truth)
+
+
+def require(condition: Callable[[], Tensor]) -> None:
+    """Eager code has found nothing to raise an error for; a replay must find `condition` true."""
+    recorder = MODE.recorder
+    if recorder is not None:
+        recorder.require(condition())
 
 
 def number(tensor: Tensor) -> Any:

@@ -23,6 +23,7 @@ from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .base import is_tensor
 from .creation import finished
 from .mode import MODE
+from .observe import require
 from .out import write_out
 from .tape import TENSORS as F
 
@@ -353,8 +354,9 @@ def normal(
 
 def _check_std(std: Any) -> None:
     if is_tensor(std):
-        if MODE.recorder is None and std._array.size and std._array.min() < 0:
+        if std._array.size and std._array.min() < 0:
             raise locate(RuntimeError("normal expects all elements of std >= 0.0"))
+        require(lambda: F.logical_not(F.lt(std.detach(), 0)))
     elif std < 0:
         raise locate(RuntimeError(f"normal expects std >= 0.0, but found std {std:g}"))
 
@@ -365,12 +367,25 @@ def bernoulli(
     """1 with the probability that each element gives (or `p`), else 0."""
     check_tensor("bernoulli", input)
     probability: Any = input if p is None else p
-    if p is None and MODE.recorder is None:
+    if p is None:
         _check_probability(input._array)
+        chance = input.detach()
+        require(lambda: F.logical_and(F.ge(chance, 0), F.le(chance, 1)))
     dtype = input.dtype if input.dtype.category == 2 else dtypes.default_float()
     draw = uniform(input._array.shape, dtype, generator)
     result = F.cast(F.lt(draw, probability), dtype=input.dtype)
     return _result(out, result, "bernoulli")
+
+
+def _check_weights(array: np.ndarray) -> None:
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise locate(RuntimeError(
+            "probability tensor contains either `inf`, `nan` or element < 0"
+        ))
+    if not (array.sum(-1) > 0).all():
+        raise locate(RuntimeError(
+            "invalid multinomial distribution (sum of probabilities <= 0)"
+        ))
 
 
 def _check_probability(array: np.ndarray) -> None:
@@ -392,6 +407,10 @@ def multinomial(
         raise locate(RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without "
                                   "replacement"))
     rows = input._array.shape[:-1]
+    _check_weights(input._array)
+    weights = input.detach()
+    require(lambda: F.logical_and(F.ge(weights, 0), F.isfinite(weights)))
+    require(lambda: F.gt(F.sum(weights, dims=(len(rows),)), 0))
     if replacement:
         total = F.cumsum(input, dim=len(rows))
         last = F.slice_(total, dim=len(rows), start=columns - 1, stop=columns, step=1)

@@ -34,9 +34,11 @@ from .guards import (
     fields,
     is_mutable,
     is_opaque,
+    items_of,
     snapshot,
 )
-from .state import GUARDED, VERSIONS
+from .mode import MODE
+from .state import CARRIED, GUARDED, VERSIONS
 
 #: what gives another value at each call, by module: the names, or all
 IMPURE = {
@@ -69,6 +71,9 @@ class Reads:
 
     def attribute(self, owner: Any, name: str, value: Any) -> None:
         """`owner.name` gave `value`."""
+        recorder = MODE.recorder
+        if recorder is not None and (id(owner), name) in recorder.assigned:
+            return  # by the function itself
         if not self._is_new(owner, name):
             return
         for base in type(owner).__mro__:
@@ -81,6 +86,7 @@ class Reads:
             self.code.patched[type(owner)] = type(owner).forward
         kind: Any = type(owner)
         counted = kind.__setattr__ is not object.__setattr__  # changes move a version
+        counted = counted and (id(owner), name) not in CARRIED
         always = name not in TABLES and (is_mutable(value) or not counted)
         self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
 
@@ -89,6 +95,16 @@ class Reads:
         if self._is_new(owner, name):
             label = f"{type(owner).__name__}.{name}"
             self.structural.append(Guard(label, owner, name, ABSENT, CHANGING))
+
+    def forget(self, key: tuple[int, str]) -> Guard | None:
+        """The guard on an attribute that the function turns out to assign, taken out."""
+        guards: list[Any]
+        for guards in (self.structural, self.always):
+            for guard in guards:
+                if isinstance(guard, Guard) and (id(guard.container), guard.key) == key:
+                    guards.remove(guard)
+                    return guard
+        return None
 
     # --- before it runs -----------------------------------------------------------------------
 
@@ -145,7 +161,7 @@ class Reads:
         try:
             stable = not (key in TABLES or is_mutable(value) or isinstance(value, MethodType))
             thing = value if stable else CHANGING
-            guard = Guard(name, container, key, snapshot(value), thing)
+            guard = Guard(name, container, key, snapshot(value), thing, items_of(value))
         except TraceRefused as refusal:
             self.refuse(f"{name}: {refusal}")
             return
@@ -312,8 +328,14 @@ def _noting(self: Any, name: str) -> Any:
         if reads is not None and not name.startswith("__"):
             reads.absence(self, name)
         raise
-    if reads is not None and not name.startswith("__"):
-        reads.attribute(self, name, value)
+    if reads is None or name.startswith("__"):
+        return value
+    key, recorder = (id(self), name), MODE.recorder
+    if key in CARRIED and recorder is not None and key not in recorder.assigned:
+        carried = recorder.attribute(self, name, value)
+        if carried is not value:
+            return carried
+    reads.attribute(self, name, value)
     return value
 
 

@@ -7,102 +7,48 @@ write through a view becomes a new value of its root, so the graph stays pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes
 from ..dtypes import DType
-from ..errors import Location, TraceRefused, user_location
-from ..ir.graph import Builder, Graph, Value
+from ..errors import TraceRefused, user_location
+from ..ir.graph import Builder, Graph, Node, Value
 from ..ops.core import OPS, Namespace, Op
 from .dispatch import scatter_views, spec_of
-from .symnumber import SymNumber
+from .mode import MODE
+from .recording import (
+    NUMBERS,
+    Again,
+    Argument,
+    Assignment,
+    AttributeNumber,
+    AttributeTensor,
+    Captured,
+    Chain,
+    Constant,
+    Draw,
+    Existing,
+    FloatArgument,
+    Fresh,
+    GradOf,
+    GuardPoint,
+    Number,
+    Output,
+    Recording,
+    Scalar,
+    ScalarSource,
+    Source,
+    element_strides,
+)
+from .symnumber import SymNumber, plain
 from .tape import sequence as tape_sequence
 
 if TYPE_CHECKING:
     from .tensor import Tensor
-
-UNDIFFERENTIATED = "a result that requires grad leaves the traced function undifferentiated"
-
-Chain = tuple[tuple[Op, dict[str, Any]], ...]
-
-
-class ScalarSource(Protocol):
-    """Something read at each call, as a Python number. Equal sources are one input."""
-
-    def read(self) -> float: ...
-
-    def __hash__(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Argument:
-    """Input: the tensor at a position among the call's flattened arguments."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Captured:
-    """Input: a tensor from outside that the function reached, the same at every call."""
-
-    tensor: Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GradOf:
-    """Input: the `.grad` that a captured tensor, or the argument at a position, has at first."""
-
-    owner: Tensor | int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scalar:
-    """Input: a number read at each call, as a 0-d tensor."""
-
-    source: ScalarSource
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FloatArgument:
-    """Input: the float at a position among those of the call, as a 0-d float64 tensor."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Constant:
-    """Input: an array that is the same at every call."""
-
-    array: np.ndarray
-
-
-Source = Argument | Captured | GradOf | Scalar | FloatArgument | Constant
-#: inputs that are no tensors of the user's
-NUMBERS = (Scalar, FloatArgument, Constant)
-
-
-@dataclass(frozen=True, slots=True)
-class GuardPoint:
-    """Where Python saw a value: `seen` is a truth, or the bytes of the exact elements.
-
-    The graph's check number `check` holds while a replay computes what was seen. `value` is what
-    was looked at, where it was more than its truth.
-    """
-
-    check: int
-    seen: bool | bytes
-    value: Value | None
-    where: Location | None
-
-    def describe(self) -> str:
-        """The user's line, and what was seen there."""
-        line = self.where.describe() if self.where else "somewhere"
-        return f"{line} saw {self.seen if isinstance(self.seen, bool) else 'an exact value'}"
-
 
 @dataclass(slots=True, eq=False)
 class Root:
@@ -138,43 +84,6 @@ class Window:
     version: int
 
 
-@dataclass(slots=True)
-class Draw:
-    """A number handed to a random op: the generator's seed, or its offset plus `delta`."""
-
-    generator: Any
-    delta: int | None
-
-    def read(self) -> float:
-        base: int = self.generator.seed_value if self.delta is None else self.generator.offset
-        return base + (self.delta or 0)
-
-    def __hash__(self) -> int:
-        return hash((id(self.generator), self.delta))
-
-
-@dataclass(slots=True)
-class Recording:
-    """What a finished recording hands to the compiler and to the replay.
-
-    `outputs` are the results, then gradients, to which `grads` points.
-    `orders` has the dimensions from the outermost, for values that do not lie in C order.
-    """
-
-    graph: Graph
-    strides: list[tuple[int, ...]]
-    sources: list[Source]
-    written: list[Source]
-    outputs: list[Output]
-    orders: dict[int, tuple[int, ...]]
-    grads: list[tuple[Tensor | int, int | None]]
-    draws: dict[int, tuple[Any, int]]
-    effects: list[Callable[[], None]]
-    predicates: dict[ScalarSource, bool]
-    grads_absent: list[Tensor | int]
-    points: list[GuardPoint]
-
-
 class Recorder:
     """Records one call. `refusal` is the first reason why the recording cannot be replayed."""
 
@@ -200,6 +109,12 @@ class Recorder:
         self.exact = False
         #: tensors made by the call, by id
         self.own: dict[int, Tensor] = {}
+        #: for each node recorded under gradients, which operands the tape follows
+        self.followed: dict[Node, tuple[bool, ...]] = {}
+        #: attributes of modules that the call has assigned, by (id of the module, name)
+        self.assigned: dict[tuple[int, str], Any] = {}
+        self.carried: dict[tuple[int, str], SymNumber] = {}
+        self.found: dict[AttributeTensor, Tensor] = {}
         self.namespace = Namespace(self._bind)
         self.first_node = next(tape_sequence)
         self.positions: dict[int, int] = {}
@@ -208,7 +123,7 @@ class Recorder:
             self.positions[id(tensor)] = position
             self.tapes.append((tensor, tensor._grad_fn))
             if id(tensor._array) not in self.entries:
-                self._input(tensor._array, Argument(position))
+                self.add_input(tensor._array, Argument(position))
 
     def refuse(self, reason: str) -> None:
         """The call goes on eagerly, and later ones stay eager; the first reason is kept."""
@@ -218,7 +133,8 @@ class Recorder:
 
     # --- values -----------------------------------------------------------------------------
 
-    def _input(self, array: np.ndarray, source: Source) -> Root:
+    def add_input(self, array: np.ndarray, source: Source) -> Root:
+        """Another input of the graph, whose array in this call is `array`."""
         value = Value(spec_of(array))
         root = Root(value, array, source, value)
         self.inputs.append(root)
@@ -230,7 +146,7 @@ class Recorder:
         found = self.entries.get(id(tensor._array))
         if found is None:
             self.tapes.append((tensor, tensor._grad_fn))
-            found = self._input(tensor._array, Captured(tensor))
+            found = self.add_input(tensor._array, Captured(tensor))
         return found
 
     def read(self, tensor: Tensor) -> Value:
@@ -264,6 +180,9 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  (the eager result stands; only the trace ends)
             self.refuse(f"{op.name} cannot be recorded: {error}")
             return
+        self.followed[self.builder.nodes[-1]] = tuple(
+            MODE.grad and hasattr(x, "_array") and x._tracked() for x in inputs
+        )
         if op.checks is not None:
             for condition in op.checks(self.namespace, *operands, **attrs):
                 self._check(condition)
@@ -347,7 +266,7 @@ class Recorder:
             return
         self.known_elements.add(value)
         seen = np.array(tensor._array, order="C")
-        expected = self._input(seen, Constant(seen)).value
+        expected = self.add_input(seen, Constant(seen)).value
         self._check(_identical(self.namespace, value, expected, seen))
         point = GuardPoint(len(self.checks) - 1, seen.tobytes(), value, user_location())
         self.points.append(point)
@@ -369,7 +288,7 @@ class Recorder:
         from .tensor import Tensor
 
         place = Tensor._of(np.asarray(value))
-        self._input(place._array, FloatArgument(position))
+        self.add_input(place._array, FloatArgument(position))
         return SymNumber(value, place, self)
 
     # --- numbers read at each call ------------------------------------------------------------
@@ -381,7 +300,7 @@ class Recorder:
             from .tensor import Tensor
 
             known = Tensor._of(np.asarray(source.read(), dtype.numpy))
-            self._input(known._array, Scalar(source))
+            self.add_input(known._array, Scalar(source))
             self.scalars[source] = known
         return known
 
@@ -416,6 +335,57 @@ class Recorder:
         """What backward may have called for the tensors from outside."""
         return [hook for tensor, _ in self.tapes for hook in tensor._hooks or ()]
 
+    # --- attributes of modules ------------------------------------------------------------------
+
+    def assign(self, owner: Any, name: str, value: Any) -> bool:
+        """`owner.name = value` is about to happen; whether a replay can do it too."""
+        kinds = (int, float, bool, str, type(None))
+        is_plain = type(value) in kinds or type(value) is SymNumber
+        if self.refusal is not None or not (is_plain or hasattr(value, "_array")):
+            return False
+        if name not in vars(owner):
+            return False
+        self.assigned[id(owner), name] = owner
+        return True
+
+    def attribute(self, owner: Any, name: str, value: Any) -> Any:
+        """`value`, found in an attribute that replays assign; a number stays symbolic."""
+        key = (id(owner), name)
+        if type(value) not in (int, float) or self.exact or self.refusal is not None:
+            return value
+        if not -(1 << 61) < value < 1 << 61 and type(value) is int:
+            return value
+        if key not in self.carried:
+            from .tensor import Tensor
+
+            place = Tensor._of(np.asarray(value))
+            self.add_input(place._array, AttributeNumber(owner, name, (type(value),)))
+            self.carried[key] = SymNumber(value, place, self)
+        return self.carried[key]
+
+    def carry(self, owner: Any, name: str, tensor: Tensor, kind: Hashable) -> bool:
+        """Read `owner.name`, where `tensor` was found, anew at each replay; whether that can be."""
+        root = self.entry(tensor)
+        if not isinstance(root, Root) or tensor._tracked() or tensor._hooks or root.written:
+            return False
+        if not isinstance(root.source, Captured) or root.source.tensor is not tensor:
+            return False
+        root.source = AttributeTensor(owner, name, kind)
+        self.found[root.source] = tensor
+        return True
+
+    def _assignments(self, results: list[Any]) -> list[Assignment]:
+        """What is left in attributes; tensors and symbolic numbers join the results."""
+        found = []
+        for (_, name), owner in self.assigned.items():
+            value = vars(owner)[name]
+            if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
+                found.append(Assignment(owner, name, len(results), None))
+                results.append(value)
+            else:
+                found.append(Assignment(owner, name, None, plain(value)))
+        return found
+
     # --- gradients held by tensors --------------------------------------------------------------
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
@@ -426,7 +396,7 @@ class Recorder:
             if grad is None:
                 self.grads_absent.append(tensor)
             elif id(grad._array) not in self.entries:
-                self._input(grad._array, GradOf(self._owner(tensor)))
+                self.add_input(grad._array, GradOf(self._owner(tensor)))
         return tensor._grad
 
     def write_grad(self, tensor: Tensor) -> None:
@@ -452,9 +422,14 @@ class Recorder:
                 place = None if owner._grad is None else len(everything)
                 grads.append((self._owner(owner), place))
                 everything += [] if owner._grad is None else [owner._grad]
-        values: list[Value] = []
-        orders: dict[int, tuple[int, ...]] = {}
-        outputs = self._results(everything, values, orders)
+        assignments = self._assignments(everything)
+        numbers = [type(x) is SymNumber for x in everything]
+        everything = [x.tensor if type(x) is SymNumber else x for x in everything]
+        for tensor in everything:
+            tensor._tracked()  # so that a view of what was written has found its place on the tape
+        roots = self._differentiable(everything)
+        outputs, values, orders = self._results(everything, numbers, roots)
+        first_seen = len(values)
         values += [point.value for point in self.points if point.value is not None]
         self._check_overlap()
         if any(tensor._grad_fn is not before for tensor, before in self.tapes):
@@ -462,16 +437,9 @@ class Recorder:
         if self.refusal is not None:
             raise TraceRefused(self.refusal)
         written = [root for root in self.inputs if root.written]
-        graph = Graph(
-            tuple(root.initial for root in self.inputs if root.initial is not None),
-            tuple(self.builder.nodes),
-            tuple(values),
-            tuple((root.initial, root.value) for root in written if root.initial is not None),
-            checks=tuple(self.checks),
-        )
-        return Recording(
-            graph,
-            [_element_strides(root.array) for root in self.inputs],
+        recording = Recording(
+            self._graph(self.inputs, values, written),
+            [element_strides(root.array) for root in self.inputs],
             [root.source for root in self.inputs if root.source is not None],
             [root.source for root in written if root.source is not None],
             outputs,
@@ -482,53 +450,74 @@ class Recorder:
             self.predicates,
             [self._owner(tensor) for tensor in self.grads_absent],
             self.points,
+            first_seen,
+            assignments,
+        )
+        if roots:
+            from .differentiate import differentiate
+
+            differentiate(self, recording, roots, everything)
+        return recording
+
+    def _graph(
+        self, inputs: Sequence[Root], values: Sequence[Value], written: Sequence[Root]
+    ) -> Graph:
+        return Graph(
+            tuple(root.initial for root in inputs if root.initial is not None),
+            tuple(self.builder.nodes),
+            tuple(values),
+            tuple((root.initial, root.value) for root in written if root.initial is not None),
+            checks=tuple(self.checks),
         )
 
+    def _differentiable(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """The results made here through which a backward may still go."""
+        found: dict[int, Tensor] = {}
+        for tensor in results:
+            node = tensor._grad_fn
+            alive = tensor._requires_grad and node is not None and node.saved is not None
+            if alive and self.entry(tensor).root.source is None:
+                found[id(tensor)] = tensor
+        return list(found.values())
+
     def _results(
-        self, results: Sequence[Any], values: list[Value], orders: dict[int, Any]
-    ) -> list[Output]:
-        """How each returned tensor is made at each replay; `values` are what is to be computed."""
-        found: list[Output] = []
+        self, results: Sequence[Tensor], numbers: Sequence[bool], roots: Sequence[Tensor]
+    ) -> tuple[list[Output], list[Value], dict[int, tuple[int, ...]]]:
+        """How each result is made at each replay, what is to be computed for that, in which order.
+
+        `numbers` tells which results are Python numbers, `roots` are those to be differentiated.
+        """
+        distinct = {id(tensor): tensor for tensor in results}
+        made = _Results(self, Counter(self.entry(t).root for t in distinct.values()))
         first: dict[int, int] = {}
-        places: dict[Root, int] = {}
-        places_of_numbers = [type(x) is SymNumber for x in results]
-        results = [x.tensor if type(x) is SymNumber else x for x in results]
-        entries = [self.entry(tensor) for tensor in results]
-        owners = Counter(entry.root for entry in entries)
-        for number, (tensor, entry) in enumerate(zip(results, entries, strict=True)):
-            if places_of_numbers[number]:
-                found.append(Number(len(values)))
-                values.append(self.read(tensor))
-                continue
-            if tensor._requires_grad and tensor._grad_fn is not None and not _released(tensor):
-                self.refuse(UNDIFFERENTIATED)
+        cotangents = {id(tensor): number for number, tensor in enumerate(roots)}
+        for number, tensor in enumerate(results):
+            source = self.entry(tensor).root.source
             known = first.setdefault(id(tensor), number)
-            source = entry.root.source
-            if known < number:
-                found.append(Again(known))
+            if numbers[number]:
+                made.outputs.append(Number(made.add(self.read(tensor))))
+            elif known < number:
+                made.outputs.append(Again(known))
             elif source is not None and not isinstance(source, NUMBERS):
-                found.append(self._existing(tensor, source, entry.chain))
-            elif owners[entry.root] == 1 and tensor._array.flags.c_contiguous:
-                found.append(Fresh(len(values), None, tensor))
-                values.append(self.read(tensor))
+                made.outputs.append(self._existing(tensor, source, self.entry(tensor).chain))
             else:
-                place = places.setdefault(entry.root, len(values))
-                found.append(Fresh(place, entry.chain, tensor))
-                values += [entry.root.value] if place == len(values) else []
-                order = _order(entry.root.array)
-                if order is not None:
-                    orders[place] = order
-        return found
+                made.outputs.append(made.fresh(tensor, cotangents.get(id(tensor))))
+        return made.outputs, made.values, made.orders
 
     def _existing(self, tensor: Tensor, source: Source, chain: Chain) -> Existing:
         position = self.positions.get(id(tensor))
+        requires_grad = tensor._requires_grad
+        detached = tensor._view is None or not tensor._view.differentiable
         if position is not None:
-            return Existing(Argument(position), (), tensor, True)
+            return Existing(Argument(position), (), requires_grad, detached, True)
         if isinstance(source, GradOf):
             owner = self.tapes[source.owner][0] if isinstance(source.owner, int) else source.owner
-            return Existing(source, chain, tensor, self.grads[id(owner)][1] is tensor)
-        same = isinstance(source, Captured) and source.tensor is tensor
-        return Existing(source, chain, tensor, same)
+            same = self.grads[id(owner)][1] is tensor
+        elif isinstance(source, AttributeTensor):
+            same = self.found[source] is tensor
+        else:
+            same = isinstance(source, Captured) and source.tensor is tensor
+        return Existing(source, chain, requires_grad, detached, same)
 
     def _check_overlap(self) -> None:
         """A written input must not share memory with another one."""
@@ -543,49 +532,47 @@ class Recorder:
                 self.refuse("a tensor written in the step shares memory with another one it uses")
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """A returned tensor that the call computes as the graph's output number `place`.
+class _Results:
+    """Collects what a recording returns.
 
-    `chain` has views to be taken of it, if other results share its storage; then all of them are
-    views of one tensor. `like` is the tensor that the recording returned.
+    Attributes:
+        owners: how many results look into each root.
+        values: what the graph is to compute, by place; `orders` as in `Recording`.
     """
 
-    place: int
-    chain: Chain | None
-    like: Tensor
+    def __init__(self, recorder: Recorder, owners: Counter[Root]) -> None:
+        self.recorder = recorder
+        self.owners = owners
+        self.outputs: list[Output] = []
+        self.values: list[Value] = []
+        self.orders: dict[int, tuple[int, ...]] = {}
+        self.places: dict[Root, int] = {}
 
+    def add(self, value: Value) -> int:
+        """Have the graph compute `value`; returns its place."""
+        self.values.append(value)
+        return len(self.values) - 1
 
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """A returned tensor that is an input (the `same` object), or a view of one."""
-
-    source: Source
-    chain: Chain
-    like: Tensor
-    same: bool
-
-    @property
-    def detached(self) -> bool:
-        """Whether writing to it is no matter of the tape of the tensor that it looks into."""
-        return self.like._view is None or not self.like._view.differentiable
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The very tensor that is an earlier result too."""
-
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A returned Python number: the element of the graph's output number `place`."""
-
-    place: int
-
-
-Output = Fresh | Existing | Again | Number
+    def fresh(self, tensor: Tensor, cotangent: int | None) -> Fresh:
+        """A tensor that the call has computed."""
+        entry = self.recorder.entry(tensor)
+        root, joined = entry.root, self.owners[entry.root] > 1
+        if cotangent is not None and joined:
+            self.recorder.refuse("results that share memory require grad")
+        node = None if cotangent is not None else tensor._grad_fn
+        tape = (node, tensor._output_number)
+        chain: Chain | None = None
+        if not joined and tensor._array.flags.c_contiguous:
+            place = self.add(self.recorder.read(tensor))
+        else:
+            chain = entry.chain
+            if root not in self.places:
+                self.places[root] = self.add(root.value)
+            place = self.places[root]
+            order = _order(root.array)
+            if order is not None:
+                self.orders[place] = order
+        return Fresh(place, chain, joined, tensor._requires_grad, tape, cotangent)
 
 
 def _identical(F: Namespace, value: Value, expected: Value, seen: np.ndarray) -> Value:
@@ -601,13 +588,6 @@ def _identical(F: Namespace, value: Value, expected: Value, seen: np.ndarray) ->
     return result
 
 
-def _element_strides(array: np.ndarray) -> tuple[int, ...]:
-    """Strides in elements. TraceRefused where an element does not start at a multiple of them."""
-    if any(stride % array.itemsize for stride in array.strides) or not array.flags.aligned:
-        raise TraceRefused("an array whose strides are no multiples of its element size")
-    return tuple(stride // array.itemsize for stride in array.strides)
-
-
 def _overlaps_itself(array: np.ndarray) -> bool:
     steps = zip(array.strides, array.shape, strict=True)
     return array.size > 0 and any(step == 0 and extent > 1 for step, extent in steps)
@@ -619,15 +599,3 @@ def _order(array: np.ndarray) -> tuple[int, ...] | None:
     if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
         return None
     return order
-
-
-def _released(tensor: Tensor) -> bool:
-    """Whether the tape behind `tensor` has been used up by a backward."""
-    node = tensor._grad_fn
-    return node is not None and node.saved is None
-
-
-__all__ = [
-    "Again", "Argument", "Captured", "Constant", "Existing", "FloatArgument", "Fresh", "GradOf",
-    "GuardPoint", "Number", "Recorder", "Recording", "Scalar", "ScalarSource", "Source",
-]

@@ -18,6 +18,10 @@ class Versions:
 
 VERSIONS = Versions()
 
+#: attributes, as (id of the module, name), that replays assign without moving `structure`: they are
+#: looked at in every call. An id that is used again does no harm.
+CARRIED: set[tuple[int, str]] = set()
+
 
 class SelfGuarding:
     """A container that sees its own changes, and notes by itself what a recording reads of it."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import locate
+from ..errors import TraceRefused, locate
 from ..ops.core import ARRAYS, Namespace, Op
 from .hooks import RemovableHandle
 from .mode import MODE
@@ -274,7 +274,7 @@ class _Walk:
         self.pending: dict[Node, list[Any]] = {}
         self.heap: list[tuple[int, Node]] = []
         self.captured: dict[Any, Any] = {}
-        self.wanted = None if inputs is None else {_edge_key(t): t for t in inputs}
+        self.wanted = None if inputs is None else {edge_key(t): t for t in inputs}
         self.inputs = inputs
         self.recorder = MODE.recorder
 
@@ -297,7 +297,7 @@ class _Walk:
                 self._visit(node, waiting)
         if self.inputs is None:
             return []
-        return [self.captured.get(_edge_key(t)) for t in self.inputs]
+        return [self.captured.get(edge_key(t)) for t in self.inputs]
 
     def _useful(self, roots: Sequence[Tensor]) -> set[Node]:
         """The nodes reachable from the roots that lead to wanted inputs."""
@@ -428,10 +428,47 @@ class _Walk:
         return results
 
 
+class BoundaryWalk(_Walk):
+    """A recorded backward that ends where the tape enters what came before node number `first`.
+
+    `found` maps the edges there, by key, to the edge and its gradient; `counters` has the version
+    counters of everything that the tape has kept. Raises TraceRefused where a backward would run
+    Python code of the user's.
+    """
+
+    def __init__(self, first: int) -> None:
+        super().__init__(True, False, True, None)
+        self.first = first
+        self.found: dict[Any, tuple[Any, Any]] = {}
+        self.counters: set[int] = set()
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
+        if node.hooks is not None or node.watchers is not None:
+            raise TraceRefused("a hook waits for a backward outside of the traced function")
+        if not hasattr(node, "op"):
+            raise TraceRefused("a custom Function waits for a backward outside of the function")
+        self.counters.update(id(counter) for _, counter, _ in node.versions)
+        super()._visit(node, waiting)
+
+    def _send(self, edge: tuple[Node, int], grad: Any) -> None:
+        if edge[0].sequence < self.first:
+            self._end(edge, edge, grad)
+        else:
+            super()._send(edge, grad)
+
+    def _arrive(self, leaf: Tensor, grad: Any) -> None:
+        self._end(id(leaf), leaf, grad)
+
+    def _end(self, key: Any, edge: Any, grad: Any) -> None:
+        _, before = self.found.get(key, (edge, None))
+        self.found[key] = edge, grad if before is None else self.F.add(before, grad)
+
+
 def _by_sequence(node: Node) -> int:
     return node.sequence
 
 
-def _edge_key(tensor: Tensor) -> Any:
+def edge_key(tensor: Tensor) -> Any:
+    """What tells apart where gradients of tensors go."""
     edge = tensor._edge()
     return edge if type(edge) is tuple else id(tensor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +16,19 @@ from .. import config
 from ..errors import TraceRefused, warn
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, is_opaque, snapshot
+from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
 from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
 from .reads import Reads, watching
-from .recorder import GuardPoint, Recorder, Recording
+from .recorder import Recorder
+from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
-from .state import GUARDED, VERSIONS
+from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, settle, settled
 from .tensor import Tensor
+from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
@@ -98,10 +100,15 @@ class Traced:
             return self.function(*args, **kwargs)
         last = self.last
         if last is not None and not kwargs:
+            if last.usual is not None:
+                result = last.usual(args)
+                if result is not MISS:
+                    return result
             found = last.matches(args)
             if found is not None and last.holds(found[0]):
                 stop, result = last.replay(*found)
                 if stop is None:
+                    last.expect_more()
                     return result
                 return self._continue(last, stop, Call(args, kwargs, *found), last.tree)
         return self._find(args, kwargs)
@@ -209,6 +216,7 @@ class Traced:
             tree = flatten(result, leaves, functools.partial(_returned, recorder))
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
+            kept = _carried(recorder, reads)
             recording = recorder.finish(leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
@@ -218,6 +226,10 @@ class Traced:
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
         if changed is None:
+            reads.always += kept
+            if not CARRIED.issuperset(recorder.assigned):
+                CARRIED.update(recorder.assigned)
+                VERSIONS.structure += 1  # others that read these are to look at them in every call
             return recording, tree
         self._unsettled(attempt, changed)
         return None
@@ -317,10 +329,35 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     from ..codegen.assemble import assemble
     from ..passes import pipeline
 
+    def executable(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        if config.get_str("BACKEND") == "interp":
+            return Interpreted(graph)
+        return assemble(graph, strides)
+
+    if recording.backward is not None:
+        recording.backward.compile = lambda graph, strides: executable(
+            pipeline.run(graph), strides
+        )
     graph = pipeline.run(recording.graph, attempt.stages)
-    if config.get_str("BACKEND") == "interp":
-        return graph, Interpreted(graph)
-    return graph, assemble(graph, recording.strides)
+    return graph, executable(graph, recording.strides)
+
+
+def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
+    """Make inputs of tensors found in attributes that the call then assigned.
+
+    Returns guards on what else was found there, which the call itself has changed.
+    """
+    guards = []
+    for key, owner in recorder.assigned.items():
+        guard = reads.forget(key)
+        if guard is None:
+            continue
+        found = guard.expected.thing if isinstance(guard.expected, Same) else None
+        if not isinstance(found, Tensor):
+            guards.append(guard)
+        elif not recorder.carry(owner, guard.key, found, signature([found])):
+            recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
+    return guards
 
 
 def _static(value: Any) -> Hashable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Protocol
@@ -16,8 +16,10 @@ from .dispatch import apply
 from .guards import AnyGuard, Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import (
+from .recording import (
     Argument,
+    AttributeNumber,
+    AttributeTensor,
     Captured,
     Chain,
     Constant,
@@ -28,12 +30,15 @@ from .recorder import (
     GradOf,
     Number,
     Recording,
+    Scalar,
 )
-from .state import VERSIONS
+from .state import CARRIED, VERSIONS
+from .tape import Node
 from .tensor import Tensor
+from .usual import Usual, usual_call
 
-#: no argument is this object
-NEVER = object()
+#: replays after which a variant gets a function for its usual call
+SETTLED = 2
 #: stands for a float among the arguments, which may be another one at each call
 FLOAT = object()
 
@@ -60,6 +65,13 @@ class Executable(Protocol):
 
     def run(self, *arrays: np.ndarray) -> int: ...
 
+    def entry(self) -> Callable[..., int]:
+        """A function that does what `run` does, for usual calls: 0 says that it has."""
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
+
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
     """What a compiled graph takes for granted of its tensor arguments."""
@@ -74,10 +86,12 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    passed: list[Argument | GradOf] = field(default_factory=list)
+    passed: list[Argument | GradOf | AttributeTensor] = field(default_factory=list)
     scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     floats: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    numbers: list[tuple[np.ndarray, AttributeNumber]] = field(default_factory=list)
+    attributes: list[AttributeTensor] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
     @staticmethod
@@ -92,11 +106,18 @@ class Binding:
                 executable.bind(slot, source.tensor._array)
             elif isinstance(source, Constant):
                 executable.bind(slot, source.array)
+            elif isinstance(source, AttributeNumber):
+                place = np.zeros((), recording.graph.inputs[slot].dtype.numpy)
+                binding.numbers.append((place, source))
+                executable.bind(slot, place)
+            elif isinstance(source, AttributeTensor):
+                binding.attributes.append(source)
+                binding.passed.append(source)
             elif isinstance(source, FloatArgument):
                 place = np.zeros(())
                 binding.floats.append((place, source.position))
                 executable.bind(slot, place)
-            else:
+            elif isinstance(source, Scalar):
                 dtype = recording.graph.inputs[slot].dtype.numpy
                 place = np.asarray(source.source.read(), dtype)
                 steady = not isinstance(source.source, Draw)
@@ -153,22 +174,22 @@ class Variant:
         self.frozen = [(t._requires_grad, _hooks(t)) for t, _ in self.binding.captured]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
-        self.shares_arguments = len({id(t._array) for t in tensors}) != len(tensors)
         self.plain = self._plain_arguments(args)
         self.points = {point.check: n for n, point in enumerate(recording.points)}
         self.seen = tuple(point.seen for point in recording.points)
-        self.first_seen = len(recording.graph.outputs) - sum(
-            point.value is not None for point in recording.points
-        )
         self.replays = 0
+        #: made at the second replay: many a variant is never seen again
+        self.usual: Usual | None = None
         self.lock = threading.RLock()
 
-    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
-        """What `matches` compares; an impossible row if the arguments are not of that kind."""
-        never = [(None, NEVER, None, None, None, None)]
-        if args is None or self.shares_arguments:
-            return never
+    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]] | None:
+        """What `matches` compares; None if the arguments are not of that kind."""
+        if args is None:
+            return None
         rows: list[tuple[Any, ...]] = []
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        if len({id(t._array) for t in tensors}) < len(tensors):
+            return None
         for arg in args:
             if arg is FLOAT:
                 rows.append((float, None, None, None, None, None))
@@ -179,7 +200,7 @@ class Variant:
             elif not is_mutable(arg):
                 rows.append((None, arg, None, None, None, None))
             else:
-                return never
+                return None
         return rows
 
     def _sort(self, guards: list[AnyGuard]) -> None:
@@ -209,7 +230,7 @@ class Variant:
         A quick test for the usual call: tensors, floats, and things that are the same object as
         before. None says nothing: the full key decides then.
         """
-        if len(args) != len(self.plain):
+        if self.plain is None or len(args) != len(self.plain):
             return None
         tensors: list[Tensor] = []
         floats: list[float] = []
@@ -263,7 +284,25 @@ class Variant:
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
                 return False
-        return self.grads_fit(tensors) and self._apart(tensors)
+        return self.grads_fit(tensors) and self.apart(tensors) and self._attributes_fit(tensors)
+
+    def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
+        """Attributes that the call assigns hold what they held, but for elements."""
+        for _, number in self.binding.numbers:
+            value = number.read()
+            if (type(value),) != number.kind:
+                return False
+            if type(value) is int and not -(1 << 61) < value < 1 << 61:
+                return False
+        for attribute in self.binding.attributes:
+            tensor = attribute.read()
+            if not isinstance(tensor, Tensor) or signature([tensor]) != attribute.kind:
+                return False
+            if any(np.may_share_memory(tensor._array, t._array) for t in tensors):
+                return False
+            if id(_owner(tensor._array)) in self.written_roots:
+                return False
+        return True
 
     def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
         """Arguments that the function could also reach by other ways, which were not told apart."""
@@ -280,6 +319,10 @@ class Variant:
             return False
         if not self._still_predicted():
             return False
+        carried = [g for g in self.structural if (id(g.container), g.key) in CARRIED]
+        if carried:  # replays of another function assign these, and do not say so
+            self.structural = [g for g in self.structural if g not in carried]
+            self.others += carried
         self.structure = VERSIONS.structure
         return True
 
@@ -307,7 +350,7 @@ class Variant:
                 return False
         return True
 
-    def _apart(self, tensors: Sequence[Tensor]) -> bool:
+    def apart(self, tensors: Sequence[Tensor]) -> bool:
         """No argument shares memory with a captured tensor that the step writes, or is written."""
         if not self.written:
             return True
@@ -325,22 +368,53 @@ class Variant:
         arrays = [
             tensors[source.position]._array
             if type(source) is Argument
+            else source.read()._array
+            if type(source) is AttributeTensor
             else _grad_of(source, tensors)._array
             for source in self.binding.passed
         ]
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
-        with self.lock:
-            for place, number in self.binding.scalars:
-                place[()] = number.read()
-            for place, position in self.binding.floats:
-                place[()] = floats[position]
-            stopped = self.executable.run(*arrays, *outputs)
-        if stopped != DONE:
-            return self._stop(stopped, outputs), None
-        self.replays += 1
-        for slot, order in self.recording.orders.items():
-            outputs[slot] = _reordered(outputs[slot], order)
-        return None, self._leave(tensors, outputs)
+        undrawn: list[tuple[Any, int]] = []
+        runs = self.executable.runs
+        try:
+            with self.lock:
+                self._set_numbers(floats, undrawn)
+                stopped = self.executable.run(*arrays, *outputs)
+            if stopped == DONE:
+                return None, self._leave(tensors, outputs)
+        except BaseException:
+            if self.executable.runs == runs:
+                _put_back(undrawn)
+            self.recover(tensors, outputs)
+            raise
+        _put_back(undrawn)
+        return self._stop(stopped, outputs), None
+
+    def _set_numbers(self, floats: Sequence[float], undrawn: list[tuple[Any, int]]) -> None:
+        """Put this call's numbers in place; move generators on, and note where they were."""
+        for place, number in self.binding.scalars:
+            place[()] = number.read()
+        for place, position in self.binding.floats:
+            place[()] = floats[position]
+        for place, attribute in self.binding.numbers:
+            place[()] = attribute.read()
+        for generator, drawn in self.recording.draws.values():
+            undrawn.append((generator, generator.offset))
+            generator.offset += drawn
+
+    def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
+        """After an interrupt: complete a call whose run had ended.
+
+        What Ctrl-C hits is then either a call that has not begun or one that is done, but for its
+        Python effects, in which it may fall as in any Python code.
+        """
+        if self.executable.runs > self.replays:
+            self._leave(tensors, outputs)
+
+    def expect_more(self) -> None:
+        """This variant is used again and again."""
+        if self.usual is None and self.replays == SETTLED:
+            self.usual = usual_call(self)
 
     def _stop(self, check: int, outputs: Sequence[np.ndarray]) -> Stop:
         """What is known of the call after check number `check` has failed."""
@@ -351,7 +425,7 @@ class Variant:
         if isinstance(point.seen, bool):
             return Stop(number, not point.seen)
         exact = sum(p.value is not None for p in self.recording.points[:number])
-        return Stop(number, outputs[self.first_seen + exact].tobytes())
+        return Stop(number, outputs[self.recording.first_seen + exact].tobytes())
 
     def continues(self, other: Variant, stop: Stop) -> bool:
         """Whether this variant saw the same as `other` up to where that stopped, and not there."""
@@ -364,8 +438,13 @@ class Variant:
         )
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
-        """Put the effects of a finished run in place, and make its result."""
+        """Put the effects of a finished run in place, and make its result.
+
+        All but `recording.effects` may be done again where an interrupt has cut it short.
+        """
         recording = self.recording
+        for slot, order in recording.orders.items():
+            outputs[slot] = _reordered(outputs[slot], order)
         for target in self.written:
             if isinstance(target, Tensor):
                 target._version[0] += 1
@@ -373,37 +452,56 @@ class Variant:
                 tensors[target]._version[0] += 1
             else:
                 _grad_of(target, tensors)._version[0] += 1
+        node = None if recording.backward is None else recording.backward.node(tensors, outputs)
         results: list[Any] = []
         bases: dict[int, Tensor] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
-                results.append(_fresh(out, outputs, bases))
+                results.append(_fresh(out, outputs, bases, node))
             elif isinstance(out, Existing):
                 results.append(_existing(out, tensors))
             elif isinstance(out, Number):
                 results.append(outputs[out.place].item())
             else:
                 results.append(results[out.place])
+        if node is not None:
+            node.watch([
+                (out.place, result)
+                for out, result in zip(recording.outputs, results, strict=True)
+                if isinstance(out, Fresh) and out.chain is None
+            ])
         for owner, place in recording.grads:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
-        for generator, drawn in recording.draws.values():
-            generator.offset += drawn
+        for assignment in recording.assignments:
+            assignment.make(results)
+        self.replays += 1
         for effect in recording.effects:
             effect()
         return unflatten(self.result, iter(results))  # gradients are left over
 
 
-def _fresh(out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor]) -> Tensor:
+def _put_back(undrawn: list[tuple[Any, int]]) -> None:
+    """Move generators back to where they were before a call that did not take place."""
+    for generator, offset in undrawn:
+        generator.offset = offset
+
+
+def _fresh(
+    out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor], node: Node | None
+) -> Tensor:
     if out.chain is None:
         tensor = Tensor._of(outputs[out.place])
     else:
         if out.place not in bases:
             bases[out.place] = Tensor._of(outputs[out.place])
         tensor = _seen_through(bases[out.place].detach(), out.chain)
-    if out.like._requires_grad:
+        if not out.joined:
+            tensor = Tensor._of(tensor._array)
+    if out.requires_grad:
         tensor._requires_grad = True
-        tensor._grad_fn = out.like._grad_fn
-        tensor._output_number = out.like._output_number
+        tensor._grad_fn, tensor._output_number = out.tape
+        if out.cotangent is not None:
+            tensor._grad_fn, tensor._output_number = node, out.cotangent
     return tensor
 
 
@@ -411,11 +509,13 @@ def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
     source = out.source
     if type(source) is Argument:
         base = tensors[source.position]
+    elif type(source) is AttributeTensor:
+        base = source.read()
     else:
         base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
     if out.same:
         return base
-    detached = out.detached or (base._requires_grad and not out.like._requires_grad)
+    detached = out.detached or (base._requires_grad and not out.requires_grad)
     return _seen_through(base.detach() if detached else base, out.chain)
 
 

@@ -33,12 +33,11 @@ from .simplify import simplify
 
 Pass = Callable[[Graph], Graph]
 
+#: what leaves canonical ops only
+CANONICAL: list[Pass] = [decompose, fold, simplify, cse, dce]
+
 PIPELINE: list[Pass] = [
-    decompose,
-    fold,
-    simplify,
-    cse,
-    dce,
+    *CANONICAL,
     layout,
     simplify,
     cse,
@@ -69,6 +68,14 @@ def run(graph: Graph, record: list[Stage] | None = None) -> Graph:
     """Apply every pass; a pass that raises leaves the graph as it was, unless STRICT is set."""
     with _no_garbage_collection():
         return _run(graph, [] if record is None else record)
+
+
+def canonical(graph: Graph) -> Graph:
+    """`graph` after the first passes, which all others rely on."""
+    with _no_garbage_collection():
+        for step in CANONICAL:
+            graph = _apply(step, graph).graph
+    return graph
 
 
 @contextmanager

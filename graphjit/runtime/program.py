@@ -232,6 +232,11 @@ class Program:
             find(layout)[...] = result
 
     @property
+    def runs(self) -> int:
+        """How many calls have come to their end."""
+        return 0 if self._image is None else self._image.runs
+
+    @property
     def status(self) -> int:
         """What the kernel that stopped the last call wrote."""
         return self.image.status

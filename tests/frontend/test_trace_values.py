@@ -288,3 +288,35 @@ def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
         check(range(40))
     check([1, 2, 50])
     assert f.stats()["variants"] == 4
+
+
+def test_values_that_raise_are_seen_at_a_replay():
+    """Checks of probabilities were left out while recording, so that replays drew from NaN."""
+
+    def chance(x):
+        return gj.bernoulli(x).abs() >= 0
+
+    def choice(x):
+        return gj.multinomial(x, 1) >= 0
+
+    def spread(x):
+        return gj.normal(0.0, x).isfinite()
+
+    def classes(x):
+        return nn.functional.one_hot(x.long(), 3)
+
+    good, bad = [0.5, 0.25], ([0.5, -1.0], [0.5, math.nan], [7.0, 0.0], [0.0, 0.0])
+    for function in (chance, choice, spread, classes):
+        for wrong in bad:
+            agree(function, [(gj.tensor(v),) for v in (good, good, wrong, good, wrong)])
+
+
+def test_multinomial_refuses_what_pytorch_refuses():
+    torch = pytest.importorskip("torch")
+    for weights in ([0.5, -1.0], [0.5, math.nan], [math.inf, 1.0], [0.0, 0.0]):
+        messages = []
+        for library in (gj, torch):
+            with pytest.raises(RuntimeError) as caught:
+                library.multinomial(library.tensor(weights), 1)
+            messages.append(str(caught.value).splitlines()[0])
+        assert messages[0] == messages[1]
