@@ -306,8 +306,9 @@ class CodeGuard:
     """
 
     codes: list[tuple[FunctionType, CodeType]] = field(default_factory=list)
-    hidden: list[tuple[Callable[[set[str]], bool], set[str]]] = field(default_factory=list)
     patched: dict[Any, FunctionType] = field(default_factory=dict)
+    #: by namespace: whether it has none of some names, and the names
+    hidden: dict[int, tuple[Callable[[set[str]], bool], set[str]]] = field(default_factory=dict)
     name: ClassVar[str] = "the code of a function"
     container: ClassVar[None] = None
     expected: ClassVar[None] = None
@@ -316,7 +317,9 @@ class CodeGuard:
         """Guard `function`, whose code uses these built-in names."""
         self.codes.append((function, function.__code__))
         if builtins:
-            self.hidden.append((function.__globals__.keys().isdisjoint, builtins))
+            space = function.__globals__
+            row = self.hidden.setdefault(id(space), (space.keys().isdisjoint, set()))
+            row[1].update(builtins)
 
     def holds(self) -> bool:
         for function, code in self.codes:
@@ -325,7 +328,7 @@ class CodeGuard:
         for cls, forward in self.patched.items():
             if cls.forward is not forward:
                 return False
-        return all(are_absent(names) for are_absent, names in self.hidden)
+        return all(are_absent(names) for are_absent, names in self.hidden.values())
 
 
 AnyGuard = Guard | CodeGuard
