@@ -18,7 +18,7 @@ import numpy as np
 from .guards import CodeGuard
 from .mode import MODE
 from .pytree import LEAF
-from .recording import Argument, Captured, Existing, Fresh, Number, Output
+from .recording import Argument, Captured, Existing, FloatArgument, Fresh, Number, Output
 from .state import VERSIONS
 from .tensor import Tensor
 
@@ -107,7 +107,7 @@ class _Writer:
         self.recording = variant.recording
         self.names: dict[str, Any] = {
             "MODE": MODE, "VERSIONS": VERSIONS, "VARIANT": variant, "MISS": MISS, "empty": np.empty,
-            "Tensor": Tensor, "new": object.__new__,
+            "array": np.array, "Tensor": Tensor, "new": object.__new__,
         }  # fmt: skip
         rows = variant.plain or []
         self.tensors = [f"t{i}" for i, row in enumerate(rows) if row[0] not in (None, float)]
@@ -225,22 +225,17 @@ class _Writer:
 
     def _try(self, outputs: list[str], grads: str | None) -> Iterator[str]:
         entry = self.name(self.variant.executable.entry())
-        arguments = ", ".join([*(f"{t}a" for t in self._passed()), *outputs])
-        if self.floats:
-            yield f"with {self.name(self.variant.lock)}:"
-            for place, position in self.variant.binding.floats:
-                yield f"    {self.name(place)}[()] = {self.floats[position]}"
-            yield f"    stopped = {entry}({arguments})"
-        else:
-            yield f"stopped = {entry}({arguments})"
-        yield "if stopped: return MISS"
+        yield f"if {entry}({', '.join([*self._passed(), *outputs])}): return MISS"
         yield from self._effects(grads)
         yield "VARIANT.replays += 1"
         yield f"return {self._result()}"
 
-    def _passed(self) -> list[str]:
-        sources = self.variant.binding.passed
-        return [self.tensors[s.position] for s in sources if isinstance(s, Argument)]
+    def _passed(self) -> Iterator[str]:
+        for source, _ in self.variant.binding.passed:
+            if isinstance(source, Argument):
+                yield f"{self.tensors[source.position]}a"
+            elif isinstance(source, FloatArgument):
+                yield f"array({self.floats[source.position]})"
 
     def _effects(self, grads: str | None) -> Iterator[str]:
         captured = [t._version for t in self.variant.written if isinstance(t, Tensor)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import CellType
@@ -31,6 +30,7 @@ from .recording import (
     Number,
     Recording,
     Scalar,
+    Source,
 )
 from .state import CARRIED, VERSIONS
 from .tape import Node
@@ -86,11 +86,9 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    passed: list[Argument | GradOf | AttributeTensor] = field(default_factory=list)
-    scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    passed: list[tuple[Source, np.dtype]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
-    floats: list[tuple[np.ndarray, int]] = field(default_factory=list)
-    numbers: list[tuple[np.ndarray, AttributeNumber]] = field(default_factory=list)
+    numbers: list[AttributeNumber] = field(default_factory=list)
     attributes: list[AttributeTensor] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
@@ -99,30 +97,22 @@ class Binding:
         """Sort the inputs of a recording by their source; bind those that stay the same."""
         binding = Binding()
         for slot, source in enumerate(recording.sources):
-            if isinstance(source, (Argument, GradOf)):
-                binding.passed.append(source)
-            elif isinstance(source, Captured):
+            dtype = recording.graph.inputs[slot].dtype.numpy
+            if isinstance(source, Captured):
                 binding.captured.append((source.tensor, source.tensor._array))
                 executable.bind(slot, source.tensor._array)
             elif isinstance(source, Constant):
                 executable.bind(slot, source.array)
-            elif isinstance(source, AttributeNumber):
-                place = np.zeros((), recording.graph.inputs[slot].dtype.numpy)
-                binding.numbers.append((place, source))
+            elif isinstance(source, Scalar) and not isinstance(source.source, Draw):
+                place = np.asarray(source.source.read(), dtype)
+                binding.hypers.append((place, source.source))
                 executable.bind(slot, place)
+            else:
+                binding.passed.append((source, dtype))
+            if isinstance(source, AttributeNumber):
+                binding.numbers.append(source)
             elif isinstance(source, AttributeTensor):
                 binding.attributes.append(source)
-                binding.passed.append(source)
-            elif isinstance(source, FloatArgument):
-                place = np.zeros(())
-                binding.floats.append((place, source.position))
-                executable.bind(slot, place)
-            elif isinstance(source, Scalar):
-                dtype = recording.graph.inputs[slot].dtype.numpy
-                place = np.asarray(source.source.read(), dtype)
-                steady = not isinstance(source.source, Draw)
-                (binding.hypers if steady else binding.scalars).append((place, source.source))
-                executable.bind(slot, place)
         return binding
 
 
@@ -180,7 +170,6 @@ class Variant:
         self.replays = 0
         #: made at the second replay: many a variant is never seen again
         self.usual: Usual | None = None
-        self.lock = threading.RLock()
 
     def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]] | None:
         """What `matches` compares; None if the arguments are not of that kind."""
@@ -288,7 +277,7 @@ class Variant:
 
     def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
         """Attributes that the call assigns hold what they held, but for elements."""
-        for _, number in self.binding.numbers:
+        for number in self.binding.numbers:
             value = number.read()
             if (type(value),) != number.kind:
                 return False
@@ -363,23 +352,21 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
+    def passed(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> list[np.ndarray]:
+        """The arrays that a run takes: of arguments, attributes, gradients, and numbers."""
+        return [_passed(source, dtype, tensors, floats) for source, dtype in self.binding.passed]
+
     def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
         """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
-        arrays = [
-            tensors[source.position]._array
-            if type(source) is Argument
-            else source.read()._array
-            if type(source) is AttributeTensor
-            else _grad_of(source, tensors)._array
-            for source in self.binding.passed
-        ]
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
         undrawn: list[tuple[Any, int]] = []
         runs = self.executable.runs
         try:
-            with self.lock:
-                self._set_numbers(floats, undrawn)
-                stopped = self.executable.run(*arrays, *outputs)
+            arrays = self.passed(tensors, floats)
+            for generator, drawn in self.recording.draws.values():
+                undrawn.append((generator, generator.offset))
+                generator.offset += drawn
+            stopped = self.executable.run(*arrays, *outputs)
             if stopped == DONE:
                 return None, self._leave(tensors, outputs)
         except BaseException:
@@ -389,18 +376,6 @@ class Variant:
             raise
         _put_back(undrawn)
         return self._stop(stopped, outputs), None
-
-    def _set_numbers(self, floats: Sequence[float], undrawn: list[tuple[Any, int]]) -> None:
-        """Put this call's numbers in place; move generators on, and note where they were."""
-        for place, number in self.binding.scalars:
-            place[()] = number.read()
-        for place, position in self.binding.floats:
-            place[()] = floats[position]
-        for place, attribute in self.binding.numbers:
-            place[()] = attribute.read()
-        for generator, drawn in self.recording.draws.values():
-            undrawn.append((generator, generator.offset))
-            generator.offset += drawn
 
     def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
         """After an interrupt: complete a call whose run had ended.
@@ -478,6 +453,23 @@ class Variant:
         for effect in recording.effects:
             effect()
         return unflatten(self.result, iter(results))  # gradients are left over
+
+
+def _passed(
+    source: Any, dtype: np.dtype, tensors: Sequence[Tensor], floats: Sequence[float]
+) -> np.ndarray:
+    """The array of an input that is another one at each call."""
+    kind = type(source)
+    if kind is Argument:
+        argument: Tensor = tensors[source.position]
+        return argument._array
+    if kind is FloatArgument:
+        return np.array(floats[source.position])
+    if kind is GradOf:
+        return _grad_of(source, tensors)._array
+    found = source.source.read() if kind is Scalar else source.read()
+    array: np.ndarray = np.asarray(found._array if kind is AttributeTensor else found, dtype)
+    return array
 
 
 def _put_back(undrawn: list[tuple[Any, int]]) -> None:

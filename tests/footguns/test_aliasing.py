@@ -4,9 +4,12 @@ In-place operations reach exactly the tensors that share the memory, whichever w
 What a call has returned stays as it is, and the caller owns it.
 """
 
+import types
+
 import pytest
 
 import graphjit as gj
+from graphjit import nn
 
 from .harness import traced, trap
 
@@ -257,21 +260,41 @@ def test_detached_and_shared():
     return step
 
 
-@pytest.mark.xfail(strict=True, reason="attribute assignments are not replayed")
-@trap(replays=3)
-def test_state_carried_in_an_attribute():
-    """`self.h = h`, a state that is carried from call to call, is carried by replays as well."""
+@trap(variants=2)
+def test_state_carried_in_a_module():
+    """`self.h = h`, a state that a module carries from call to call, is carried by replays."""
 
-    class Cell:
+    class Cell(nn.Module):
         def __init__(self):
-            self.hidden = gj.zeros(4)
+            super().__init__()
+            self.hidden, self.count = gj.zeros(4), 0
 
-        def step(self, x):
+        def forward(self, x):
             self.hidden = gj.tanh(self.hidden * 0.5 + x)
+            self.count += 1
             return self.hidden
 
     cell = Cell()
-    return lambda x: cell.step(x)
+
+    def change(n):
+        if n == 2:
+            cell.hidden = gj.ones(4)
+        if n == 3:
+            cell.count = 100
+
+    return lambda x: cell(x), change
+
+
+@trap(eager="every call changes")
+def test_state_carried_in_a_plain_object():
+    """A plain object's attribute that every call assigns makes the function run eagerly."""
+    holder = types.SimpleNamespace(hidden=gj.zeros(4))
+
+    def step(x):
+        holder.hidden = gj.tanh(holder.hidden * 0.5 + x)
+        return holder.hidden
+
+    return step
 
 
 @trap

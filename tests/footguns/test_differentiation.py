@@ -105,7 +105,6 @@ def test_grad_mode_inside():
     return step
 
 
-@pytest.mark.xfail(strict=True, reason="forward-only traces have no compiled backward")
 @trap(arguments=weighted)
 def test_results_used_in_an_eager_loss():
     """A traced forward whose result goes into an eager loss gets its gradients back."""

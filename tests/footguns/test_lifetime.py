@@ -138,7 +138,7 @@ def test_methods_do_not_keep_their_instances(kernels):
 
 
 def test_no_growth_over_many_calls(kernels):
-    """Ten thousand calls, of training steps and of functions with arguments, leave no memory."""
+    """Thousands of calls, of training steps and of functions with arguments, leave no memory."""
     step, _ = traced_step()
     function = gj.trace(lambda x, k: gj.rand(3) + x * k)
     x = gj.ones(3, 4)
@@ -153,13 +153,13 @@ def test_no_growth_over_many_calls(kernels):
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        run(10_000)
+        run(3_000)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
     assert grown < 20_000
-    assert step.stats()["replays"] >= 10_099
+    assert step.stats()["replays"] >= 3_099
 
 
 def executed_lines(function, *args):
