@@ -114,6 +114,8 @@ class Recorder:
         #: numbers handed to Python that stay symbolic; `exact` where they may not
         self.symbols: list[SymNumber] = []
         self.exact = False
+        #: tensors made by the call, by id
+        self.own: dict[int, Tensor] = {}
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
         #: attributes of modules that the call has assigned, by (id of the module, name)
@@ -201,6 +203,7 @@ class Recorder:
         self, op: Op, inputs: Sequence[Any], tensor: Tensor, value: Value, attrs: dict[str, Any]
     ) -> None:
         array = tensor._array
+        self.own[id(tensor)] = tensor
         if id(array) in self.entries:  # an op that had nothing to do returned its operand's
             return
         if tensor._view is None:
@@ -420,7 +423,7 @@ class Recorder:
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
         """`tensor.grad` is being looked at."""
-        if id(tensor) not in self.grads:
+        if id(tensor) not in self.grads and id(tensor) not in self.own:
             grad = tensor._grad
             self.grads[id(tensor)] = (tensor, grad)
             if grad is None:
@@ -431,6 +434,8 @@ class Recorder:
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
+        if id(tensor) in self.own:
+            return
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
 
@@ -442,6 +447,8 @@ class Recorder:
     def finish(self, results: Sequence[Tensor | SymNumber]) -> Recording:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
         everything: list[Any] = list(results)
+        if any(id(t) in self.own and t._grad is not None for t in everything):
+            self.refuse("a result has a .grad")
         grads: list[tuple[Tensor | int, int | None]] = []
         for owner, before in self.grads.values():
             if owner._grad is not before or id(owner) in self.grads_written:

@@ -130,8 +130,13 @@ class Tensor(Methods):
             ))
         if self._grad_fn is None and self._requires_grad != bool(requires_grad):
             self._requires_grad = bool(requires_grad)
-            VERSIONS.structure += 1
+            self._structure_changed()
         return self
+
+    def _structure_changed(self) -> None:
+        """Let replays look at flags and hooks again, unless nothing can depend on this tensor."""
+        if MODE.recorder is None or id(self) not in MODE.recorder.own:
+            VERSIONS.structure += 1
 
     @property
     def grad_fn(self) -> Node | None:
@@ -217,6 +222,8 @@ class Tensor(Methods):
         result._version = self._version
         if self._view is not None:
             result._view = replace(self._view, differentiable=False)
+        if MODE.recorder is not None:
+            MODE.recorder.own[id(result)] = result
         return result
 
     def detach_(self) -> Tensor:
@@ -342,7 +349,7 @@ class Tensor(Methods):
             if self._hooks is None:
                 self._hooks = []
             hooks = self._hooks
-            VERSIONS.structure += 1
+            self._structure_changed()
         else:
             node = self._grad_fn
             node.watchers = {} if node.watchers is None else node.watchers
