@@ -29,6 +29,8 @@ from .guards import (
     is_opaque,
     snapshot,
 )
+from .mode import MODE
+from .state import CARRIED
 
 #: what gives another value at each call, by module: the names, or all
 IMPURE = {
@@ -58,6 +60,9 @@ class Reads:
 
     def attribute(self, owner: Any, name: str, value: Any) -> None:
         """`owner.name` gave `value`."""
+        recorder = MODE.recorder
+        if recorder is not None and (id(owner), name) in recorder.assigned:
+            return  # by the function itself
         if not self._is_new(owner, name):
             return
         for base in type(owner).__mro__:
@@ -66,8 +71,17 @@ class Reads:
                 break
         if isinstance(value, (MethodType, FunctionType)) or name in HOOKS:
             self.function(value)
-        always = name not in TABLES and is_mutable(value)
+        always = (name not in TABLES and is_mutable(value)) or (id(owner), name) in CARRIED
         self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
+
+    def forget(self, key: tuple[int, str]) -> Guard | None:
+        """The guard on an attribute that the function turns out to assign, taken out."""
+        for guards in (self.structural, self.always):
+            for guard in guards:
+                if (id(guard.container), guard.key) == key:
+                    guards.remove(guard)
+                    return guard
+        return None
 
     # --- before it runs -----------------------------------------------------------------------
 
@@ -229,8 +243,14 @@ _WATCHED: Counter[type] = Counter()
 def _noting(self: Any, name: str) -> Any:
     value = object.__getattribute__(self, name)
     reads = _WATCH.reads
-    if reads is not None and not name.startswith("__"):
-        reads.attribute(self, name, value)
+    if reads is None or name.startswith("__"):
+        return value
+    key, recorder = (id(self), name), MODE.recorder
+    if key in CARRIED and recorder is not None and key not in recorder.assigned:
+        carried = recorder.attribute(self, name, value)
+        if carried is not value:
+            return carried
+    reads.attribute(self, name, value)
     return value
 
 

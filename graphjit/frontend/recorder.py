@@ -7,7 +7,7 @@ write through a view becomes a new value of its root, so the graph stays pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ from .recording import (
     NUMBERS,
     Again,
     Argument,
+    Assignment,
+    AttributeNumber,
+    AttributeTensor,
     Captured,
     Chain,
     Constant,
@@ -41,7 +44,7 @@ from .recording import (
     Source,
     element_strides,
 )
-from .symnumber import SymNumber
+from .symnumber import SymNumber, plain
 from .tape import sequence as tape_sequence
 
 if TYPE_CHECKING:
@@ -106,6 +109,10 @@ class Recorder:
         self.exact = False
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
+        #: attributes of modules that the call has assigned, by (id of the module, name)
+        self.assigned: dict[tuple[int, str], Any] = {}
+        self.carried: dict[tuple[int, str], SymNumber] = {}
+        self.found: dict[AttributeTensor, Tensor] = {}
         self.namespace = Namespace(self._bind)
         self.first_node = next(tape_sequence)
         self.positions: dict[int, int] = {}
@@ -325,6 +332,57 @@ class Recorder:
         """What backward may have called for the tensors from outside."""
         return [hook for tensor, _ in self.tapes for hook in tensor._hooks or ()]
 
+    # --- attributes of modules ------------------------------------------------------------------
+
+    def assign(self, owner: Any, name: str, value: Any) -> bool:
+        """`owner.name = value` is about to happen; whether a replay can do it too."""
+        kinds = (int, float, bool, str, type(None))
+        is_plain = type(value) in kinds or type(value) is SymNumber
+        if self.refusal is not None or not (is_plain or hasattr(value, "_array")):
+            return False
+        if name not in vars(owner):
+            return False
+        self.assigned[id(owner), name] = owner
+        return True
+
+    def attribute(self, owner: Any, name: str, value: Any) -> Any:
+        """`value`, found in an attribute that replays assign; a number stays symbolic."""
+        key = (id(owner), name)
+        if type(value) not in (int, float) or self.exact or self.refusal is not None:
+            return value
+        if not -(1 << 61) < value < 1 << 61 and type(value) is int:
+            return value
+        if key not in self.carried:
+            from .tensor import Tensor
+
+            place = Tensor._of(np.asarray(value))
+            self.add_input(place._array, AttributeNumber(owner, name, (type(value),)))
+            self.carried[key] = SymNumber(value, place, self)
+        return self.carried[key]
+
+    def carry(self, owner: Any, name: str, tensor: Tensor, kind: Hashable) -> bool:
+        """Read `owner.name`, where `tensor` was found, anew at each replay; whether that can be."""
+        root = self.entry(tensor)
+        if not isinstance(root, Root) or tensor._tracked() or tensor._hooks or root.written:
+            return False
+        if not isinstance(root.source, Captured) or root.source.tensor is not tensor:
+            return False
+        root.source = AttributeTensor(owner, name, kind)
+        self.found[root.source] = tensor
+        return True
+
+    def _assignments(self, results: list[Any]) -> list[Assignment]:
+        """What is left in attributes; tensors and symbolic numbers join the results."""
+        found = []
+        for (_, name), owner in self.assigned.items():
+            value = vars(owner)[name]
+            if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
+                found.append(Assignment(owner, name, len(results), None))
+                results.append(value)
+            else:
+                found.append(Assignment(owner, name, None, plain(value)))
+        return found
+
     # --- gradients held by tensors --------------------------------------------------------------
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
@@ -357,6 +415,7 @@ class Recorder:
                 place = None if owner._grad is None else len(everything)
                 grads.append((self._owner(owner), place))
                 everything += [] if owner._grad is None else [owner._grad]
+        assignments = self._assignments(everything)
         numbers = [type(x) is SymNumber for x in everything]
         everything = [x.tensor if type(x) is SymNumber else x for x in everything]
         for tensor in everything:
@@ -385,6 +444,7 @@ class Recorder:
             [self._owner(tensor) for tensor in self.grads_absent],
             self.points,
             first_seen,
+            assignments,
         )
         if roots:
             from .differentiate import differentiate
@@ -446,6 +506,8 @@ class Recorder:
         if isinstance(source, GradOf):
             owner = self.tapes[source.owner][0] if isinstance(source.owner, int) else source.owner
             same = self.grads[id(owner)][1] is tensor
+        elif isinstance(source, AttributeTensor):
+            same = self.found[source] is tensor
         else:
             same = isinstance(source, Captured) and source.tensor is tensor
         return Existing(source, chain, requires_grad, detached, same)

@@ -5,7 +5,7 @@ The recorder makes it; the compiler gets its graph, and a variant replays the re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,9 +79,58 @@ class Cotangent:
     number: int
 
 
-Source = Argument | Captured | GradOf | Scalar | FloatArgument | Constant | Cotangent
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeTensor:
+    """Input: the tensor that an attribute of a module holds before the call, which assigns it.
+
+    `kind` is its signature, or the type of a number.
+    """
+
+    owner: Any
+    name: str
+    kind: Hashable
+
+    def read(self) -> Any:
+        return vars(self.owner).get(self.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeNumber(AttributeTensor):
+    """Input: the number that such an attribute holds, as a 0-d tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a call leaves in an attribute: the result at `place`, or always the same `value`."""
+
+    owner: Any
+    name: str
+    place: int | None
+    value: Any
+
+    def make(self, results: Sequence[Any]) -> None:
+        """Assign it."""
+        value = self.value if self.place is None else results[self.place]
+        fields = vars(self.owner)
+        fields[self.name] = value
+        buffers = fields.get("_buffers")
+        if buffers is not None and self.name in buffers:
+            dict.__setitem__(buffers, self.name, value)
+
+
+Source = (
+    Argument
+    | Captured
+    | GradOf
+    | Scalar
+    | FloatArgument
+    | Constant
+    | Cotangent
+    | AttributeTensor
+    | AttributeNumber
+)
 #: inputs that are no tensors of the user's
-NUMBERS = (Scalar, FloatArgument, Constant)
+NUMBERS = (Scalar, FloatArgument, Constant, AttributeNumber)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +239,7 @@ class Recording:
     grads_absent: list[Tensor | int]
     points: list[GuardPoint]
     first_seen: int
+    assignments: list[Assignment]
     backward: Differentiated | None = None
 
 

@@ -18,5 +18,9 @@ class Versions:
 
 VERSIONS = Versions()
 
+#: attributes, as (id of the module, name), that replays assign without moving `structure`: they are
+#: looked at in every call. An id that is used again does no harm.
+CARRIED: set[tuple[int, str]] = set()
+
 #: classes whose attribute reads are noted while recording; `nn` adds its Module
 GUARDED: list[type] = []

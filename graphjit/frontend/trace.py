@@ -16,7 +16,7 @@ from .. import config
 from ..errors import TraceRefused, warn
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, is_opaque, snapshot
+from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
 from .misses import miss_reason
 from .mode import MODE
@@ -25,7 +25,7 @@ from .reads import Reads, watching
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
-from .state import GUARDED, VERSIONS
+from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, settle, settled
 from .tensor import Tensor
 from .variant import FLOAT, Executable, Stop, Variant, signature
@@ -210,6 +210,7 @@ class Traced:
             tree = flatten(result, leaves, functools.partial(_returned, recorder))
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
+            kept = _carried(recorder, reads)
             recording = recorder.finish(leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
@@ -219,6 +220,10 @@ class Traced:
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
         if changed is None:
+            reads.always += kept
+            if not CARRIED.issuperset(recorder.assigned):
+                CARRIED.update(recorder.assigned)
+                VERSIONS.structure += 1  # others that read these are to look at them in every call
             return recording, tree
         self._unsettled(attempt, changed)
         return None
@@ -329,6 +334,24 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
         )
     graph = pipeline.run(recording.graph, attempt.stages)
     return graph, executable(graph, recording.strides)
+
+
+def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
+    """Make inputs of tensors found in attributes that the call then assigned.
+
+    Returns guards on what else was found there, which the call itself has changed.
+    """
+    guards = []
+    for key, owner in recorder.assigned.items():
+        guard = reads.forget(key)
+        if guard is None:
+            continue
+        found = guard.expected.thing if isinstance(guard.expected, Same) else None
+        if not isinstance(found, Tensor):
+            guards.append(guard)
+        elif not recorder.carry(owner, guard.key, found, signature([found])):
+            recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
+    return guards
 
 
 def _static(value: Any) -> Hashable:

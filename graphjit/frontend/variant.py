@@ -18,6 +18,8 @@ from .mode import MODE
 from .pytree import first_places, unflatten
 from .recording import (
     Argument,
+    AttributeNumber,
+    AttributeTensor,
     Captured,
     Chain,
     Constant,
@@ -30,7 +32,7 @@ from .recording import (
     Recording,
     Scalar,
 )
-from .state import VERSIONS
+from .state import CARRIED, VERSIONS
 from .tape import Node
 from .tensor import Tensor
 
@@ -76,10 +78,12 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    passed: list[Argument | GradOf] = field(default_factory=list)
+    passed: list[Argument | GradOf | AttributeTensor] = field(default_factory=list)
     scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
     floats: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    numbers: list[tuple[np.ndarray, AttributeNumber]] = field(default_factory=list)
+    attributes: list[AttributeTensor] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
     @staticmethod
@@ -94,6 +98,13 @@ class Binding:
                 executable.bind(slot, source.tensor._array)
             elif isinstance(source, Constant):
                 executable.bind(slot, source.array)
+            elif isinstance(source, AttributeNumber):
+                place = np.zeros((), recording.graph.inputs[slot].dtype.numpy)
+                binding.numbers.append((place, source))
+                executable.bind(slot, place)
+            elif isinstance(source, AttributeTensor):
+                binding.attributes.append(source)
+                binding.passed.append(source)
             elif isinstance(source, FloatArgument):
                 place = np.zeros(())
                 binding.floats.append((place, source.position))
@@ -264,7 +275,27 @@ class Variant:
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
                 return False
-        return self.grads_fit(tensors) and self._apart(tensors)
+        return (
+            self.grads_fit(tensors) and self._apart(tensors) and self._attributes_fit(tensors)
+        )
+
+    def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
+        """Attributes that the call assigns hold what they held, but for elements."""
+        for _, number in self.binding.numbers:
+            value = number.read()
+            if (type(value),) != number.kind:
+                return False
+            if type(value) is int and not -(1 << 61) < value < 1 << 61:
+                return False
+        for attribute in self.binding.attributes:
+            tensor = attribute.read()
+            if not isinstance(tensor, Tensor) or signature([tensor]) != attribute.kind:
+                return False
+            if any(np.may_share_memory(tensor._array, t._array) for t in tensors):
+                return False
+            if id(_owner(tensor._array)) in self.written_roots:
+                return False
+        return True
 
     def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
         """Arguments that the function could also reach by other ways, which were not told apart."""
@@ -281,6 +312,10 @@ class Variant:
             return False
         if not self._still_predicted():
             return False
+        carried = [g for g in self.structural if (id(g.container), g.key) in CARRIED]
+        if carried:  # replays of another function assign these, and do not say so
+            self.structural = [g for g in self.structural if g not in carried]
+            self.others += carried
         self.structure = VERSIONS.structure
         return True
 
@@ -326,6 +361,8 @@ class Variant:
         arrays = [
             tensors[source.position]._array
             if type(source) is Argument
+            else source.read()._array
+            if type(source) is AttributeTensor
             else _grad_of(source, tensors)._array
             for source in self.binding.passed
         ]
@@ -335,6 +372,8 @@ class Variant:
                 place[()] = number.read()
             for place, position in self.binding.floats:
                 place[()] = floats[position]
+            for place, attribute in self.binding.numbers:
+                place[()] = attribute.read()
             stopped = self.executable.run(*arrays, *outputs)
         if stopped != DONE:
             return self._stop(stopped, outputs), None
@@ -396,6 +435,8 @@ class Variant:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
         for generator, drawn in recording.draws.values():
             generator.offset += drawn
+        for assignment in recording.assignments:
+            assignment.make(results)
         for effect in recording.effects:
             effect()
         return unflatten(self.result, iter(results))  # gradients are left over
@@ -424,6 +465,8 @@ def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
     source = out.source
     if type(source) is Argument:
         base = tensors[source.position]
+    elif type(source) is AttributeTensor:
+        base = source.read()
     else:
         base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
     if out.same:
