@@ -134,6 +134,8 @@ class Node(_Unobserved):
 
     def release(self) -> None:
         """Drop what was saved. A node that kept no tensor can go on to be used."""
+        if self.versions and all(counter is UNWRITTEN for _, counter, _ in self.versions):
+            return
         self.saved = None
         if self.versions:
             self.arrays = None
@@ -143,6 +145,8 @@ class Node(_Unobserved):
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+#: the version counter of tensors that stand for Python numbers
+UNWRITTEN = [0]
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you call "

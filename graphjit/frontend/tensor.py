@@ -296,9 +296,11 @@ class Tensor(Methods):
             if shared or grad.__class__ is not np.ndarray or grad.base is not None:
                 grad = np.array(grad, dtype=self._array.dtype)
             self._grad = Tensor._of(grad)
-        else:
+        elif before._array.shape == grad.shape and before._array.dtype == grad.dtype:
             np.add(before._array, grad, out=before._array)
             before._version[0] += 1
+        else:  # a tensor whose data was replaced by other ones
+            assign(before, TENSORS.add(before, Tensor._of(grad)))
 
     def _accumulate_tensor(self, grad: Tensor, create_graph: bool) -> None:
         """The same for a recorded backward, or one that is differentiated again."""

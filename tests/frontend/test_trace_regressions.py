@@ -245,3 +245,17 @@ def test_threads_that_record_at_once():
     for thread in threads:
         thread.join()
     assert not failures and traced.stats()["variants"] >= 8
+
+
+def test_python_errors_name_the_type_of_a_number():
+    """An error of Python about a symbolic number named its class, `SymNumber`."""
+    traced = gj.trace(lambda x: x.sum().item()[0])
+    with pytest.raises(TypeError, match="'float' object is not subscriptable"):
+        traced(gj.ones(2))
+
+
+def test_positions_have_the_strides_that_they_have_eagerly():
+    """`nonzero` gave rows in another order of memory while it was recorded."""
+    traced = gj.trace(lambda x: x.nonzero())
+    for _ in range(3):
+        assert traced(gj.ones(2, 3)).stride() == gj.ones(2, 3).nonzero().stride() == (1, 6)
