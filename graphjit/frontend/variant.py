@@ -188,7 +188,7 @@ class Variant:
                 a = arg._array
                 leaf = arg._grad_fn is None
                 rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
-            elif not is_mutable(arg):
+            elif not is_mutable(arg) and not list(tensors_in(arg)):
                 rows.append((None, arg, None, None, None, None))
             else:
                 return never

@@ -410,6 +410,20 @@ def test_mixed_dtypes():
     assert_equal(program)
 
 
+def test_grad_of_an_intermediate_spares_what_made_it():
+    """`grad(y, u)` used up the node that made `u`, so that no other backward could go through it."""
+
+    def program(t):
+        p = t.ones(2, requires_grad=True)
+        u = p * t.ones(2)
+        u.register_hook(lambda g: g * 5)
+        found = t.autograd.grad((u * 2).sum(), u)
+        (u * 3).sum().backward()
+        return [*found, p.grad]
+
+    assert_equal(program)
+
+
 def test_a_gradient_left_from_other_data():
     """After `p.data = ...`, NumPy's error about shapes or dtypes came out of backward."""
 

@@ -259,3 +259,37 @@ def test_positions_have_the_strides_that_they_have_eagerly():
     traced = gj.trace(lambda x: x.nonzero())
     for _ in range(3):
         assert traced(gj.ones(2, 3)).stride() == gj.ones(2, 3).nonzero().stride() == (1, 6)
+
+
+def test_gradients_arrive_in_one_order():
+    """A recorded backward reached the leaves of an op in another order than an eager one."""
+    p, q, seen = gj.ones(2, requires_grad=True), gj.ones(2, requires_grad=True), []
+    p.register_hook(lambda g: seen.append("p"))
+    q.register_hook(lambda g: seen.append("q"))
+
+    def step():
+        (p * q).sum().backward()
+
+    step()
+    gj.trace(step)()
+    assert seen == ["p", "q"] * 2
+
+
+def test_the_gradient_of_a_bias_used_with_one_row():
+    """Compiling `linear(x)` failed for `x` of one dimension: the bias's gradient was taken for the
+    result's, whose array it is."""
+    layer = nn.Linear(3, 2)
+    traced = gj.trace(layer)
+    for _ in range(3):
+        traced(gj.ones(3)).sum().backward()
+    assert layer.bias.grad.tolist() == [3, 3]
+
+
+def test_tensors_in_a_tuple_that_is_passed_again():
+    """The same tuple passed again raised an IndexError: the tensors in it were not found."""
+    p, pair = gj.ones(2), (gj.zeros(2), gj.ones(2))
+    traced = gj.trace(lambda pair, x: (pair[0] + pair[1] + x, p))
+    for i in range(3):
+        assert traced((pair[0], p), gj.full((2,), i))[0].tolist() == [i + 1] * 2
+        assert traced(pair, gj.full((2,), i))[0].tolist() == [i + 1] * 2
+        assert traced(pair, gj.full((2,), i))[0].tolist() == [i + 1] * 2
