@@ -27,6 +27,7 @@ KNOBS = (
     Knob("BACKEND", str, "kernels", "what replays a graph: kernels, or interp (the interpreter)"),
     Knob("EMITTER", str, "llvm", "what compiles fused kernels: llvm (directly), or numba"),
     Knob("CACHE_DIR", str, "", "folder of compiled kernels; empty for the user's cache folder"),
+    Knob("CACHE_SIZE", int, 256, "MB of compiled kernels kept on disk; 0 keeps none"),
     Knob("MAX_VARIANTS", int, 64, "compiled variants of one function before it stays eager"),
     Knob("NUM_THREADS", int, 1, "threads that share the long kernels of a program; 0 for all"),
 )

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .. import config
-from ..errors import CompileError
+from .. import config, progress
+from ..errors import CheckFailed, CompileError, Location
 from ..ir.graph import Builder, Graph, Node, Spec, Value
 from ..ir.interp import DONE, HOST_ERRORS, HOST_FAILED
 from ..ops.core import OPS
 from ..passes.memory import Interval, allocate, describe, inherited
 from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
-from ..runtime.program import Program
-from .library import in_library, library_call
+from ..runtime.program import Program, Timing
+from .library import in_library, library_call, node_cost
 from .lower import lower
 from .placement import Placement
 from .views import is_view, sliced, view_layout
@@ -67,10 +67,11 @@ class Assembled:
         self.bound[slot] = array
         self.program.bind(slot, array)
 
-    def profile(self, arrays: Sequence[np.ndarray]) -> list[str]:
+    def profile(self, arrays: Sequence[np.ndarray]) -> list[Timing]:
         """Each instruction with its shortest time; run on copies, so that nothing changes.
 
-        `arrays` are the inputs that are not bound.
+        `arrays` are the inputs that are not bound. CheckFailed if the call would stop before its
+        end.
         """
         passed = iter(arrays)
         values = [
@@ -79,8 +80,12 @@ class Assembled:
         ]
         values += [np.empty(v.shape, v.dtype.numpy) for v in self.graph.outputs]
         program = Program(self.program.instructions, len(values), 0, self.program.memory.arena)
-        rows = program.profile(*values)
-        return [f"{1e6 * row.seconds:10.2f} us  {row.name}" for row in rows]
+        twin = Assembled(
+            self.graph, program, self.sources, self.fallbacks, self.memory, self.checked
+        )
+        if (stopped := twin.run(*values)) != DONE:
+            raise CheckFailed(stopped)
+        return program.profile(*values)
 
     def run(self, *arrays: np.ndarray) -> int:
         """Compute the outputs and update inputs in place.
@@ -97,6 +102,18 @@ class Assembled:
             except HOST_ERRORS:
                 return HOST_FAILED
         return self.checked[stopped] if stopped else DONE
+
+
+    def entry(self) -> Callable[..., int]:
+        """What is called in usual calls: 0 where all is done, else `run` is to be called."""
+        if self.fallbacks:
+            return lambda *arrays: self.run(*arrays) - DONE
+        return self.program.entry
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
+        return self.program.runs
 
 
 def assemble(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled:
@@ -132,9 +149,12 @@ class _Assembler:
 
     def run(self) -> Assembled:
         self._emit_checks()
-        for node in self.graph.nodes:
+        for number, node in enumerate(self.graph.nodes, 1):
+            progress.report(f"kernels, {number} of {len(self.graph.nodes)} nodes")
+            mark, lines = len(self.instructions), _lines(node)
             self._emit(node)
             self._emit_checks()
+            self.instructions[mark:] = [replace(i, lines=lines) for i in self.instructions[mark:]]
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
         self._settle_updates()
@@ -180,10 +200,11 @@ class _Assembler:
     def _settle_updates(self) -> None:
         """Updated inputs get their values; those found in other updated inputs are saved first."""
         moves = [(self.layouts[new], self.layouts[old]) for old, new in self.graph.updates]
+        written = {_memory(home) for _, home in moves}
         saved = []
         for found, home in moves:
             place = found
-            if found != home and any(_same_memory(found, other) for _, other in moves):
+            if found != home and _memory(found) in written:
                 place = Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
                 self._copy(found, place)
             saved.append((place, home))
@@ -249,8 +270,9 @@ class _Assembler:
             self.fallbacks.append(Fallback(node, str(error)))
             homes = [self._clear_of(home, operands) for home in homes]
             function = functools.partial(node.op.eval, np, **node.kwargs)
+            cost = node_cost(node, operands, homes)
             self.instructions.append(
-                HostCall(node.op.name, function, tuple(operands), tuple(homes))
+                HostCall(node.op.name, function, tuple(operands), tuple(homes), cost)
             )
         self.layouts.update(zip(node.outputs, homes, strict=True))
 
@@ -278,14 +300,15 @@ class _Assembler:
 
         None if it overlaps an operand that is read at other indices.
         """
-        touching = [i for i, layout in enumerate(operands) if _same_memory(layout, home)]
+        place = _memory(home)
+        touching = [i for i, layout in enumerate(operands) if _memory(layout) == place]
         if not touching:
             return -1
         return touching[0] if all(_congruent(operands[i], home) for i in touching) else None
 
     def _clear_of(self, home: Layout, operands: Sequence[Layout]) -> Layout:
         """`home`, or a buffer of its own if an operand lies there; it is copied home at the end."""
-        if any(_same_memory(layout, home) for layout in operands):
+        if _memory(home) in map(_memory, operands):
             return Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
         return home
 
@@ -318,6 +341,12 @@ class _Assembler:
         place = dict(zip(used, offsets, strict=True))
         self.instructions = [_moved(i, place) for i in self.instructions]
         return size, describe(intervals, size)
+
+
+def _lines(node: Node) -> tuple[Location, ...]:
+    """The user's lines that a node does the work of, in their order in the graph."""
+    nodes = node.attr("body").nodes if node.op.name == "fused" else (node,)
+    return tuple(dict.fromkeys(each.loc for each in nodes if each.loc is not None))
 
 
 def _twin(array: np.ndarray) -> np.ndarray:
@@ -356,13 +385,10 @@ def _congruent(a: Layout, b: Layout) -> bool:
     return a.pointer == b.pointer and steps[0] == steps[1]
 
 
-def _same_memory(a: Layout, b: Layout) -> bool:
-    """Whether two layouts lie in one buffer."""
-    if isinstance(a.pointer, External) and isinstance(b.pointer, External):
-        return a.pointer.slot == b.pointer.slot
-    if isinstance(a.pointer, Arena) and isinstance(b.pointer, Arena):
-        return a.pointer.offset // SPAN == b.pointer.offset // SPAN
-    return False
+def _memory(layout: Layout) -> int:
+    """The number of the buffer that a layout lies in; arrays that are passed have negative ones."""
+    pointer = layout.pointer
+    return pointer.offset // SPAN if isinstance(pointer, Arena) else -1 - pointer.slot
 
 
 def _arenas(instruction: Instruction | HostCall) -> Iterator[Arena]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from operator import is_
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -135,6 +137,7 @@ class Guard:
     key: str
     expected: Hashable
     thing: Any
+    items: tuple[Any, ...] | None = None
 
     def read(self) -> Any:
         container = self.container
@@ -149,9 +152,31 @@ class Guard:
     def holds(self) -> bool:
         try:
             value = self.read()
-            return value is self.thing or snapshot(value) == self.expected
+            if value is self.thing or (self.items is not None and _same_items(value, self.items)):
+                return True
+            return snapshot(value) == self.expected
         except (TraceRefused, AttributeError, KeyError, ValueError):
             return False
+
+
+def items_of(value: Any) -> tuple[Any, ...] | None:
+    """What a list or dict holds, if none of it can change by itself: for a quick comparison."""
+    if type(value) is list:
+        items = tuple(value)
+    elif type(value) is dict:
+        items = (*value, *value.values())
+    else:
+        return None
+    return None if any(map(is_mutable, items)) else items
+
+
+def _same_items(value: Any, items: tuple[Any, ...]) -> bool:
+    """Whether a list or dict holds these very objects."""
+    if type(value) is list:
+        return len(value) == len(items) and all(map(is_, value, items))
+    if type(value) is not dict or 2 * len(value) != len(items):
+        return False
+    return all(map(is_, chain(value, value.values()), items))
 
 
 #: `thing` of a guard on something mutable: identical to nothing

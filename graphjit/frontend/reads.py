@@ -27,6 +27,7 @@ from .guards import (
     Guard,
     is_mutable,
     is_opaque,
+    items_of,
     snapshot,
 )
 from .mode import MODE
@@ -129,7 +130,7 @@ class Reads:
         try:
             stable = not (key in TABLES or is_mutable(value) or isinstance(value, MethodType))
             thing = value if stable else CHANGING
-            guard = Guard(name, container, key, snapshot(value), thing)
+            guard = Guard(name, container, key, snapshot(value), thing, items_of(value))
         except TraceRefused as refusal:
             self.refuse(f"{name}: {refusal}")
             return

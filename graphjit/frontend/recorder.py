@@ -194,14 +194,14 @@ class Recorder:
         self, op: Op, inputs: Sequence[Any], tensor: Tensor, value: Value, attrs: dict[str, Any]
     ) -> None:
         array = tensor._array
+        if id(array) in self.entries:  # an op that had nothing to do returned its operand's
+            return
         if tensor._view is None:
             # An op that had nothing to do may give back its operand's array.
             if not any(getattr(x, "_array", None) is array for x in inputs):
                 self.entries[id(array)] = Root(value, array)
             return
         parent = self.entry(inputs[0])
-        if id(array) in self.entries:
-            return
         link = (tensor._view.chain[-1][0], tensor._view.chain[-1][1])
         chain = (*parent.chain, link)
         self.entries[id(array)] = Window(parent.root, chain, array, value, parent.root.version)

@@ -10,14 +10,16 @@ import itertools
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import config
-from ..errors import TraceRefused, warn
+from .. import config, progress
+from ..errors import CheckFailed, TraceRefused, warn
+from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
+from .locks import new_lock
 from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
@@ -28,7 +30,11 @@ from .report import Attempt, Report, announce
 from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
+from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
+
+if TYPE_CHECKING:
+    from .profile import Profile
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
 #: function is left to run eagerly
@@ -88,6 +94,7 @@ class Traced:
         self.eager_reason: str | None = None
         self.refused: dict[Hashable, str] = {}
         self.attempts: list[Attempt] = []
+        self.recording = new_lock()
         self.stopped = config.get_bool("DISABLE")
         self.max_variants = config.get_int("MAX_VARIANTS")
 
@@ -99,10 +106,15 @@ class Traced:
             return self.function(*args, **kwargs)
         last = self.last
         if last is not None and not kwargs:
+            if last.usual is not None:
+                result = last.usual(args)
+                if result is not MISS:
+                    return result
             found = last.matches(args)
             if found is not None and last.holds(found[0]):
                 stop, result = last.replay(*found)
                 if stop is None:
+                    last.expect_more()
                     return result
                 return self._continue(last, stop, Call(args, kwargs, *found), last.tree)
         return self._find(args, kwargs)
@@ -168,6 +180,14 @@ class Traced:
             return self.function(*call.args, **call.kwargs)
         if self.count >= self.max_variants:
             return self._run_unrecorded(call, point)
+        if not self.recording.acquire(blocking=False):  # by another thread: it will do for both
+            return self.function(*call.args, **call.kwargs)
+        try:
+            return self._record_alone(key, call, point)
+        finally:
+            self.recording.release()
+
+    def _record_alone(self, key: Hashable, call: Call, point: GuardPoint | None) -> Any:
         if point is None:
             miss = miss_reason(key, itertools.chain(*self.variants.values()), call.tensors)
         else:
@@ -247,7 +267,8 @@ class Traced:
     ) -> None:
         start = time.perf_counter()
         try:
-            graph, executable = build(recording, attempt)
+            with progress.shown(f"compiling {self.name}"):
+                graph, executable = build(recording, attempt)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
@@ -263,7 +284,7 @@ class Traced:
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.name, attempt, [t._array for t in call.tensors])
+        announce(self.name, attempt, call.tensors, call.floats)
 
     # --- running eagerly ------------------------------------------------------------------------
 
@@ -317,6 +338,23 @@ class Traced:
         """Counts: variants, replays, kernels, host calls, seconds spent compiling."""
         return Report(self).stats()
 
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """Time each instruction of the program for these arguments, on copies: nothing changes.
+
+        RuntimeError if the function has not been compiled for them: call it with them first.
+        """
+        from .profile import profile
+
+        call = Call(args, kwargs, [], [])
+        for variant in self.variants.get(self._key(call), ()):
+            if variant.holds(call.tensors):
+                try:
+                    return profile(self.name, variant, call.tensors, call.floats)
+                except CheckFailed:  # Python would see other values than this variant saw
+                    continue
+        reason = self.eager_reason or "call it with them first"
+        raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
+
 
 def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     """Optimise a recording, and make what runs it, as `GRAPHJIT_BACKEND` says."""
@@ -329,12 +367,15 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
             return Interpreted(graph)
         return assemble(graph, strides)
 
+    def backward(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        with no_garbage_collection():
+            return executable(pipeline.run(graph), strides)
+
     if recording.backward is not None:
-        recording.backward.compile = lambda graph, strides: executable(
-            pipeline.run(graph), strides
-        )
-    graph = pipeline.run(recording.graph, attempt.stages)
-    return graph, executable(graph, recording.strides)
+        recording.backward.compile = backward
+    with no_garbage_collection():
+        graph = pipeline.run(recording.graph, attempt.stages)
+        return graph, executable(graph, recording.strides)
 
 
 def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:

@@ -5,7 +5,6 @@ Reads the backward that `differentiate` has cut off; compiles it when it is firs
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from ..ir.interp import DONE
 from ..passes.rematerialize import Halves, backward
 from .autograd import grad
 from .dispatch import apply
+from .locks import new_lock
 from .mode import MODE, grad_mode
 from .recording import Argument, Captured
 from .tape import FREED
@@ -130,7 +130,7 @@ class Differentiated:
     name: str
     compile: Compile | None = None
     compiled: dict[int, Walk] = field(default_factory=dict)
-    lock: Any = field(default_factory=threading.Lock)
+    lock: Any = field(default_factory=new_lock)
 
     def node(self, tensors: Sequence[Tensor], outputs: Sequence[np.ndarray]) -> TracedNode:
         """The node of one replay, which keeps what the backward needs."""

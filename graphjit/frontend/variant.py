@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Protocol
@@ -31,13 +30,15 @@ from .recording import (
     Number,
     Recording,
     Scalar,
+    Source,
 )
 from .state import CARRIED, VERSIONS
 from .tape import Node
 from .tensor import Tensor
+from .usual import Usual, usual_call
 
-#: no argument is this object
-NEVER = object()
+#: replays after which a variant gets a function for its usual call
+SETTLED = 2
 #: stands for a float among the arguments, which may be another one at each call
 FLOAT = object()
 
@@ -64,6 +65,13 @@ class Executable(Protocol):
 
     def run(self, *arrays: np.ndarray) -> int: ...
 
+    def entry(self) -> Callable[..., int]:
+        """A function that does what `run` does, for usual calls: 0 says that it has."""
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
+
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
     """What a compiled graph takes for granted of its tensor arguments."""
@@ -78,11 +86,9 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    passed: list[Argument | GradOf | AttributeTensor] = field(default_factory=list)
-    scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    passed: list[tuple[Source, np.dtype]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
-    floats: list[tuple[np.ndarray, int]] = field(default_factory=list)
-    numbers: list[tuple[np.ndarray, AttributeNumber]] = field(default_factory=list)
+    numbers: list[AttributeNumber] = field(default_factory=list)
     attributes: list[AttributeTensor] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
@@ -91,30 +97,22 @@ class Binding:
         """Sort the inputs of a recording by their source; bind those that stay the same."""
         binding = Binding()
         for slot, source in enumerate(recording.sources):
-            if isinstance(source, (Argument, GradOf)):
-                binding.passed.append(source)
-            elif isinstance(source, Captured):
+            dtype = recording.graph.inputs[slot].dtype.numpy
+            if isinstance(source, Captured):
                 binding.captured.append((source.tensor, source.tensor._array))
                 executable.bind(slot, source.tensor._array)
             elif isinstance(source, Constant):
                 executable.bind(slot, source.array)
-            elif isinstance(source, AttributeNumber):
-                place = np.zeros((), recording.graph.inputs[slot].dtype.numpy)
-                binding.numbers.append((place, source))
+            elif isinstance(source, Scalar) and not isinstance(source.source, Draw):
+                place = np.asarray(source.source.read(), dtype)
+                binding.hypers.append((place, source.source))
                 executable.bind(slot, place)
+            else:
+                binding.passed.append((source, dtype))
+            if isinstance(source, AttributeNumber):
+                binding.numbers.append(source)
             elif isinstance(source, AttributeTensor):
                 binding.attributes.append(source)
-                binding.passed.append(source)
-            elif isinstance(source, FloatArgument):
-                place = np.zeros(())
-                binding.floats.append((place, source.position))
-                executable.bind(slot, place)
-            elif isinstance(source, Scalar):
-                dtype = recording.graph.inputs[slot].dtype.numpy
-                place = np.asarray(source.source.read(), dtype)
-                steady = not isinstance(source.source, Draw)
-                (binding.hypers if steady else binding.scalars).append((place, source.source))
-                executable.bind(slot, place)
         return binding
 
 
@@ -170,17 +168,17 @@ class Variant:
         self.points = {point.check: n for n, point in enumerate(recording.points)}
         self.seen = tuple(point.seen for point in recording.points)
         self.replays = 0
-        self.lock = threading.RLock()
+        #: made at the second replay: many a variant is never seen again
+        self.usual: Usual | None = None
 
-    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
-        """What `matches` compares; an impossible row if the arguments are not of that kind."""
-        never = [(None, NEVER, None, None, None, None)]
+    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]] | None:
+        """What `matches` compares; None if the arguments are not of that kind."""
         if args is None:
-            return never
+            return None
         rows: list[tuple[Any, ...]] = []
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         if len({id(t._array) for t in tensors}) < len(tensors):
-            return never
+            return None
         for arg in args:
             if arg is FLOAT:
                 rows.append((float, None, None, None, None, None))
@@ -191,7 +189,7 @@ class Variant:
             elif not is_mutable(arg) and not list(tensors_in(arg)):
                 rows.append((None, arg, None, None, None, None))
             else:
-                return never
+                return None
         return rows
 
     def _sort(self, guards: list[Guard]) -> None:
@@ -221,7 +219,7 @@ class Variant:
         A quick test for the usual call: tensors, floats, and things that are the same object as
         before. None says nothing: the full key decides then.
         """
-        if len(args) != len(self.plain):
+        if self.plain is None or len(args) != len(self.plain):
             return None
         tensors: list[Tensor] = []
         floats: list[float] = []
@@ -275,13 +273,11 @@ class Variant:
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
                 return False
-        return (
-            self.grads_fit(tensors) and self._apart(tensors) and self._attributes_fit(tensors)
-        )
+        return self.grads_fit(tensors) and self.apart(tensors) and self._attributes_fit(tensors)
 
     def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
         """Attributes that the call assigns hold what they held, but for elements."""
-        for _, number in self.binding.numbers:
+        for number in self.binding.numbers:
             value = number.read()
             if (type(value),) != number.kind:
                 return False
@@ -343,7 +339,7 @@ class Variant:
                 return False
         return True
 
-    def _apart(self, tensors: Sequence[Tensor]) -> bool:
+    def apart(self, tensors: Sequence[Tensor]) -> bool:
         """No argument shares memory with a captured tensor that the step writes, or is written."""
         if not self.written:
             return True
@@ -356,31 +352,44 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
+    def passed(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> list[np.ndarray]:
+        """The arrays that a run takes: of arguments, attributes, gradients, and numbers."""
+        return [_passed(source, dtype, tensors, floats) for source, dtype in self.binding.passed]
+
     def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
         """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
-        arrays = [
-            tensors[source.position]._array
-            if type(source) is Argument
-            else source.read()._array
-            if type(source) is AttributeTensor
-            else _grad_of(source, tensors)._array
-            for source in self.binding.passed
-        ]
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
-        with self.lock:
-            for place, number in self.binding.scalars:
-                place[()] = number.read()
-            for place, position in self.binding.floats:
-                place[()] = floats[position]
-            for place, attribute in self.binding.numbers:
-                place[()] = attribute.read()
+        undrawn: list[tuple[Any, int]] = []
+        runs = self.executable.runs
+        try:
+            arrays = self.passed(tensors, floats)
+            for generator, drawn in self.recording.draws.values():
+                undrawn.append((generator, generator.offset))
+                generator.offset += drawn
             stopped = self.executable.run(*arrays, *outputs)
-        if stopped != DONE:
-            return self._stop(stopped, outputs), None
-        self.replays += 1
-        for slot, order in self.recording.orders.items():
-            outputs[slot] = _reordered(outputs[slot], order)
-        return None, self._leave(tensors, outputs)
+            if stopped == DONE:
+                return None, self._leave(tensors, outputs)
+        except BaseException:
+            if self.executable.runs == runs:
+                _put_back(undrawn)
+            self.recover(tensors, outputs)
+            raise
+        _put_back(undrawn)
+        return self._stop(stopped, outputs), None
+
+    def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
+        """After an interrupt: complete a call whose run had ended.
+
+        What Ctrl-C hits is then either a call that has not begun or one that is done, but for its
+        Python effects, in which it may fall as in any Python code.
+        """
+        if self.executable.runs > self.replays:
+            self._leave(tensors, outputs)
+
+    def expect_more(self) -> None:
+        """This variant is used again and again."""
+        if self.usual is None and self.replays == SETTLED:
+            self.usual = usual_call(self)
 
     def _stop(self, check: int, outputs: Sequence[np.ndarray]) -> Stop:
         """What is known of the call after check number `check` has failed."""
@@ -404,8 +413,13 @@ class Variant:
         )
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
-        """Put the effects of a finished run in place, and make its result."""
+        """Put the effects of a finished run in place, and make its result.
+
+        All but `recording.effects` may be done again where an interrupt has cut it short.
+        """
         recording = self.recording
+        for slot, order in recording.orders.items():
+            outputs[slot] = _reordered(outputs[slot], order)
         for target in self.written:
             if isinstance(target, Tensor):
                 target._version[0] += 1
@@ -433,13 +447,35 @@ class Variant:
             ])
         for owner, place in recording.grads:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
-        for generator, drawn in recording.draws.values():
-            generator.offset += drawn
         for assignment in recording.assignments:
             assignment.make(results)
+        self.replays += 1
         for effect in recording.effects:
             effect()
         return unflatten(self.result, iter(results))  # gradients are left over
+
+
+def _passed(
+    source: Any, dtype: np.dtype, tensors: Sequence[Tensor], floats: Sequence[float]
+) -> np.ndarray:
+    """The array of an input that is another one at each call."""
+    kind = type(source)
+    if kind is Argument:
+        argument: Tensor = tensors[source.position]
+        return argument._array
+    if kind is FloatArgument:
+        return np.array(floats[source.position])
+    if kind is GradOf:
+        return _grad_of(source, tensors)._array
+    found = source.source.read() if kind is Scalar else source.read()
+    array: np.ndarray = np.asarray(found._array if kind is AttributeTensor else found, dtype)
+    return array
+
+
+def _put_back(undrawn: list[tuple[Any, int]]) -> None:
+    """Move generators back to where they were before a call that did not take place."""
+    for generator, offset in undrawn:
+        generator.offset = offset
 
 
 def _fresh(

@@ -35,6 +35,9 @@ class Operation(Protocol):
     @property
     def eval(self) -> Callable[..., Any]: ...
 
+    @property
+    def flops(self) -> Callable[..., int] | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -154,8 +157,9 @@ class Graph:
             number[value] = len(number)
             rows.append(value.spec)
         for node in self.nodes:
-            row = (node.op.name, tuple(number[v] for v in node.inputs), attr_key(node.attrs))
-            rows.append((row, tuple(v.spec for v in node.outputs)))
+            attrs = attr_key(node.attrs) if node.attrs else ()
+            row = (node.op.name, tuple([number[v] for v in node.inputs]), attrs)
+            rows.append((row, tuple([v.spec for v in node.outputs])))
             for value in node.outputs:
                 number[value] = len(number)
         rows.append(tuple(number[v] for v in self.outputs))
@@ -224,11 +228,15 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
     the values that stand for its outputs there.
     """
     builder = Builder()
-    new: dict[Value, Value] = {value: value for value in graph.inputs}
-    new.update({value: value for value in graph.consts})
+    new: dict[Value, Value] = {value: value for value in (*graph.inputs, *graph.consts)}
+    find = new.__getitem__
     for node in graph.nodes:
-        results = visit(node, tuple(map(new.__getitem__, node.inputs)), builder)
-        new.update(zip(node.outputs, results, strict=True))
+        results = visit(node, tuple(map(find, node.inputs)), builder)
+        if results is not node.outputs:
+            new.update(zip(node.outputs, results, strict=True))
+        else:
+            for value in results:
+                new[value] = value
     return Graph(
         graph.inputs,
         tuple(builder.nodes),
@@ -240,14 +248,17 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
 
 
 def keep(node: Node, inputs: tuple[Value, ...], builder: Builder) -> tuple[Value, ...]:
-    """The visit that changes nothing but the inputs."""
+    """The visit that changes nothing but the inputs.
+
+    While they have the types of the old ones, the outputs stay what they are, and so do nodes that
+    read them.
+    """
     if inputs == node.inputs:
         return builder.append(node)
-    pairs = zip(inputs, node.inputs, strict=True)
-    if all(new.spec is old.spec or new.spec == old.spec for new, old in pairs):
-        outputs = tuple(Value(value.spec) for value in node.outputs)
-        return builder.append(Node(node.op, inputs, node.attrs, outputs, node.loc))
-    return builder.add(node.op, inputs, node.attrs, node.loc)
+    for new, old in zip(inputs, node.inputs, strict=True):
+        if new is not old and new.spec != old.spec:
+            return builder.add(node.op, inputs, node.attrs, node.loc)
+    return builder.append(Node(node.op, inputs, node.attrs, node.outputs, node.loc))
 
 
 def users(graph: Graph) -> dict[Value, list[Node]]:

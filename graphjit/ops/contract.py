@@ -163,6 +163,7 @@ matmul = declare(
     "contract",
     infer=_infer_matmul,
     eval=_eval_matmul,
+    flops=lambda out, a, b: 2 * out.size * a.shape[-1],
     saves=("in0", "in1"),
     vjps=(_matmul_grad_left, _matmul_grad_right),
     grad_name="UnsafeView",

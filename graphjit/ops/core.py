@@ -67,6 +67,8 @@ class Op:
     checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval`
                 does not raise because of an operand's values; nothing promotes here, so that
                 numbers are to be made with `number_like`
+    flops       contractions and the like: `(out, *specs, **attrs) -> int`, the additions and
+                multiplications that the first output takes, given its spec and the inputs'
     reads_numbers  whether `eval` looks at operands that are Python numbers
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
@@ -88,6 +90,7 @@ class Op:
     scatter: Callable[..., Any] | None = None
     parts: Callable[..., Sequence[dict[str, int]]] | None = None
     checks: Callable[..., Sequence[Any]] | None = None
+    flops: Callable[..., int] | None = None
     commutative: bool = False
     idempotent: bool = False
     n_outputs: int = 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..dtypes import float32, float64
 from . import gemm, library
 from .instruction import Argument, Instruction, Layout, Scratch, row_major
+from .kernels import tiling
 from .words import convolution as word
 
 Pair = tuple[int, int]
@@ -159,7 +160,7 @@ def _instruction(
     chunk, columns = _chunk(c, kind)
     scratch = copy_weight * c.weight.size + columns + copy_result * c.group_outputs * c.places
     if kind == "weight_gradient":
-        scratch += c.group_taps * c.group_outputs + gemm.STRIP
+        scratch += c.group_taps * c.group_outputs + tiling.right_space(dtype.itemsize, c.places)
     table: dict[int, Argument] = _geometry(c) | {
         word.PLAIN: int(c.plain),
         word.COPY_WEIGHT: int(copy_weight),

@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from ..dtypes import DType, float32, float64
 from . import library, objects
 from .instruction import Argument, Instruction, Layout, Scratch
+from .kernels import tiling
 from .words import matmul as word
 
-#: Terms of a sum, and columns, that the kernel packs at most at once; elements of such a strip.
-STRIP_TERMS, STRIP_COLUMNS = 512, 48
-STRIP = STRIP_TERMS * STRIP_COLUMNS
-#: Rows that one step of a kernel's range stands for.
-ROW_BLOCK = 64
+#: Tiles, one above the other, that one step of a kernel's range stands for.
+TILES_IN_STEP = 8
+#: Rows or terms for which b is not copied, as a's rows are not; columns that make up for copies of
+#: rows that lie far apart, and for any.
+FEW_ROWS, SOME_COLUMNS, MANY_COLUMNS = 32, 128, 512
+#: Bytes between rows: so that a block of them does not fit the first cache, or touches many pages.
+LINES_APART, PAGES_APART = 512, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def matmul(a: Layout, b: Layout, c: Layout, accumulate: bool = False) -> Instruc
     product = _merge_into_rows(_row_major_result(product))
     if len(product.batch) > word.BATCH_DIMS:
         raise ValueError(f"matmul over {len(product.batch)} separate batch dimensions")
+    if _is_dots(product):
+        return _dots(product)
     return _tiles(product) if _has_tiles(product) else _loops(product)
 
 
@@ -139,6 +144,20 @@ def _table(product: Product, changes: dict[int, Argument]) -> tuple[Argument, ..
     return tuple(table.values())
 
 
+def _is_dots(product: Product) -> bool:
+    """Whether it is a row by columns, both of which lie in memory without gaps."""
+    p = product
+    dense = (p.inner.a, p.inner.b) == (1, 1) and (p.columns.c == 1 or p.columns.extent == 1)
+    return p.rows.extent == 1 and dense and p.c.dtype in (float32, float64)
+
+
+def _dots(product: Product) -> Instruction:
+    address = library.kernel("matmul", "dots", product.c.dtype.name)
+    lanes = objects.vector_bytes() // product.c.dtype.itemsize
+    steps = product.count * -(-product.columns.extent // lanes)
+    return Instruction("matmul", address, _table(product, {}), 0, steps)
+
+
 def _has_tiles(product: Product) -> bool:
     """Whether the kernel of tiles can compute it: it needs a sum, and neighbouring columns."""
     p = product
@@ -147,24 +166,52 @@ def _has_tiles(product: Product) -> bool:
 
 
 def _tiles(product: Product) -> Instruction:
-    dtype, columns = product.c.dtype, product.columns.extent
-    terms = min(product.inner.extent, STRIP_TERMS)
-    scratch = dtype.itemsize * terms * min(columns, STRIP_COLUMNS)
-    packed = product.columns.b != 1 and columns > 1
+    dtype, rows, columns = product.c.dtype, product.rows.extent, product.columns.extent
+    left, right = _left_space(product), _right_space(product)
+    size = dtype.itemsize
+    step, wide = TILES_IN_STEP * tiling.shape().lines, tiling.strip_columns(size)
     changes: dict[int, Argument] = {
-        word.ROW_BLOCK: ROW_BLOCK,
+        word.ROW_STEP: step,
+        word.COLUMN_STEP: wide,
         word.PRODUCT: function(dtype),
-        word.SCRATCH: Scratch(scratch) if packed else 0,
+        word.LEFT_SPACE: left,
+        word.RIGHT_SPACE: right,
+        word.SCRATCH: Scratch(size * (left + right)) if left + right else 0,
     }
     address = library.kernel("matmul", "tiles", dtype.name)
-    width = 3 * objects.vector_bytes() // dtype.itemsize
-    steps = product.count * -(-product.rows.extent // ROW_BLOCK) * -(-columns // width)
+    steps = product.count * -(-rows // step) * -(-columns // wide)
     return Instruction("matmul", address, _table(product, changes), 0, steps)
+
+
+def _left_space(product: Product) -> int:
+    """Elements of scratch for a block of rows of a, 0 to read them as they lie.
+
+    A copy pays where it is read often, sooner if a tile would touch many pages otherwise.
+    """
+    p = product
+    dense = 1 in (p.inner.a, p.rows.a)
+    stride = max(abs(p.inner.a), abs(p.rows.a)) * p.c.dtype.itemsize
+    often = MANY_COLUMNS if dense and stride < PAGES_APART else SOME_COLUMNS
+    if p.rows.extent < FEW_ROWS or p.columns.extent < often:
+        return 0
+    return tiling.left_space(p.c.dtype.itemsize, p.rows.extent, p.inner.extent)
+
+
+def _right_space(product: Product) -> int:
+    """Elements of scratch for a strip of b, 0 to read it as it lies."""
+    p = product
+    if p.columns.extent == 1:
+        return 0
+    far = abs(p.inner.b) * p.c.dtype.itemsize >= LINES_APART
+    worth = far and min(p.rows.extent, p.inner.extent) >= FEW_ROWS
+    if not worth and p.columns.b == 1:
+        return 0
+    return tiling.right_space(p.c.dtype.itemsize, p.inner.extent)
 
 
 def function(dtype: DType) -> int:
     """The address of the function that computes products of float32 or float64 matrices."""
-    return library.kernel("tiles", "product", dtype.name, operands=13)
+    return library.kernel("products", "product", dtype.name, operands=14)
 
 
 def _loops(product: Product) -> Instruction:

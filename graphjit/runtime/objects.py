@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import secrets
+import platform
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -63,7 +63,7 @@ def compile_function(
 def _with_unique_name(function: Callable[..., Any]) -> FunctionType:
     """Symbols are made of the function's name, and all objects share one table of symbols."""
     assert isinstance(function, FunctionType)
-    name = f"{function.__name__}_{secrets.token_hex(8)}"
+    name = f"{function.__name__}_{os.urandom(8).hex()}"
     copy = FunctionType(
         function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
     )
@@ -96,6 +96,12 @@ def vector_bytes() -> int:
     """Bytes of the widest vectors of this machine."""
     features = initialise_llvm().get_host_cpu_features()
     return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+
+
+def vector_registers() -> int:
+    """Registers that hold vectors: AVX-512 and ARM have 32, older x86 has 16."""
+    arm = platform.machine().lower() in ("aarch64", "arm64")
+    return 32 if arm or vector_bytes() == 64 else 16
 
 
 class _Engine:

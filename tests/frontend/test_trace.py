@@ -531,7 +531,7 @@ def test_debug_levels_print_more_and_more_and_change_nothing(tmp_path, capsys, m
     texts = [run_debug(tmp_path, level, capsys, monkeypatch) for level in range(6)]
     assert texts[0] == ""
     assert "first call: recorded in" in texts[1] and "compiled in" in texts[1]
-    assert " us  matmul" in texts[2] and " us  matmul" not in texts[1]
+    assert "of limit" in texts[2] and "of limit" not in texts[1]
     assert "fuse" in texts[3]
     assert "def kernel(table, begin, end):" in texts[4]
     assert "after decompose" in texts[5]

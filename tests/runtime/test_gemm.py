@@ -122,11 +122,15 @@ def test_too_many_batch_dimensions_are_refused():
 
 
 def test_batches_with_a_shared_right_side_become_rows():
-    a, b, c = (
-        Layout.contiguous(Arena(0), shape, dtypes.float32)
-        for shape in ((8, 128, 64), (64, 32), (8, 128, 32))
-    )
-    assert gemm.matmul(a, b, c).end == 8 * 128 // gemm.ROW_BLOCK
+    """Whatever a step of the range stands for, there are as many as for one tall matrix."""
+
+    def steps(*batch):
+        shapes = ((*batch, 64), (64, 32), (*batch, 32))
+        return gemm.matmul(
+            *(Layout.contiguous(Arena(0), shape, dtypes.float32) for shape in shapes)
+        ).end
+
+    assert steps(8, 100) == steps(800)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
@@ -157,11 +161,13 @@ def test_infinity_and_nan_are_not_multiplied_away():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_split_gives_the_same_bits(dtype):
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("m, n, k", [(200, 150, 700), (97, 17, 40), (1, 150, 40), (49, 530, 300)])
+def test_any_split_gives_the_same_bits(dtype, transposed, m, n, k):
     """Results do not depend on how many threads share the work."""
     rng = np.random.default_rng(0)
-    a, b = values(rng, (2, 200, 700), dtype), values(rng, (700, 150), dtype, True)
-    c = np.zeros((2, 200, 150), dtype)
+    a, b = values(rng, (2, m, k), dtype), values(rng, (k, n), dtype, transposed)
+    c = np.zeros((2, m, n), dtype)
     run(a, b, c)
     whole = gemm.matmul(layout(a, 0), layout(b, 1), layout(c, 2))
     for step in (1, 3, 5):
@@ -174,11 +180,33 @@ def test_any_split_gives_the_same_bits(dtype):
         np.testing.assert_array_equal(c, again)
 
 
-def test_large_products_of_blocks_and_strips():
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m, n, k", [(70, 130, 1100), (500, 140, 300), (35, 530, 33), (33, 600, 7)])
+def test_large_products_of_blocks_and_strips(dtype, m, n, k):
+    """Of blocks of terms and of rows, both copied to lie side by side."""
     rng = np.random.default_rng(0)
     for ta, tb in itertools.product((False, True), repeat=2):
-        a, b = values(rng, (70, 1100), "float32", ta), values(rng, (1100, 130), "float32", tb)
-        check(a, b, np.zeros((70, 130), "float32"))
+        a, b = values(rng, (m, k), dtype, ta), values(rng, (k, n), dtype, tb)
+        check(a, b, np.zeros((m, n), dtype))
+
+
+def test_rows_far_apart_with_gaps():
+    """A block of neither rows nor columns without gaps, copied one by one."""
+    rng = np.random.default_rng(0)
+    a, b, c = (misaligned(shape, "float32", rng) for shape in ((50, 70), (70, 150), (50, 150)))
+    check(a, b, np.zeros((50, 150), "float32"))
+    check(a, b, c)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_few_rows(dtype, m):
+    """Tiles as wide as they are low, and dot products where there is but one row."""
+    rng = np.random.default_rng(0)
+    for n, k in ((200, 300), (131, 29), (9, 5), (1, 100), (3, 64)):
+        for tb in (False, True):
+            a, b = values(rng, (2, m, k), dtype), values(rng, (2, k, n), dtype, tb)
+            check(a, b, np.zeros((2, m, n), dtype))
 
 
 def test_matrix_times_vector():

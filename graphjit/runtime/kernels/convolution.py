@@ -17,8 +17,8 @@ from ..words import convolution as word
 from .columns import gather, places, scatter, taps
 from .elements import REAL
 from .packing import pack
+from .products import multiply
 from .scratch import claim, release
-from .tiles import multiply
 
 
 @inline
@@ -189,7 +189,7 @@ def forward(dtype: str) -> Callable[..., None]:
         multiply(
             argument(table, word.PRODUCT), matrix, row, 1, right, stride, 1,
             target + size * first * width, step,
-            channels * taps(table), group_outputs(table), (last - first) * width, 0, 0,
+            channels * taps(table), group_outputs(table), (last - first) * width, 0, 0, 0,
         )  # fmt: skip
 
     def conv2d(table: int, begin: int, end: int) -> None:
@@ -230,7 +230,7 @@ def input_gradient(dtype: str, across: int) -> Callable[..., None]:
             columns, stride = scratch + size * weights_size(table), places(table)
         multiply(
             argument(table, word.PRODUCT), matrix, 1, row, source, step, 1, columns, stride,
-            group_outputs(table), channels * taps(table), places(table), 0, 0,
+            group_outputs(table), channels * taps(table), places(table), 0, 0, 0,
         )  # fmt: skip
         if argument(table, word.PLAIN) == 0:
             sum_up(table, columns, target, channels)
@@ -286,7 +286,7 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
             multiply(
                 argument(table, word.PRODUCT), left, stride, 1, planes + size * y * width, 1, step,
                 sums, outputs, (last - y) * width, channels * taps(table), outputs, sample + y,
-                space,
+                0, space,
             )  # fmt: skip
 
     @inline

@@ -1,4 +1,4 @@
-"""Batched matrix products: by tiles, and as plain loops for any type of element.
+"""Batched matrix products: by tiles, by dot products, and as plain loops for any type of element.
 
 Every element of the result is summed in one order, whatever part of the range a call computes.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..language import inline
-from ..language.instructions import argument
+from ..language import inline, vector
+from ..language.instructions import argument, transposed, vector_loader, vector_storer
+from ..language.types import lanes_of
 from ..words import matmul as word
 from .elements import REAL, arithmetic
+from .products import multiply
 from .scratch import claim, release
-from .tiles import multiply, strip_width
 
 
 @inline
@@ -31,8 +32,7 @@ def tiles(dtype: str) -> Callable[..., None]:
 
     A step of its range is a block of rows of a strip of columns of a matrix; rows come first.
     """
-    element = REAL[dtype]
-    size, widest = element.size, strip_width(element)
+    size = REAL[dtype].size
 
     @inline
     def part(
@@ -44,34 +44,85 @@ def tiles(dtype: str) -> Callable[..., None]:
         a = offset(table, batch, word.A_BATCH) + first * a_row
         b = offset(table, batch, word.B_BATCH) + begin * b_column
         c = offset(table, batch, word.C_BATCH) + first * c_row + begin
+        left, right = argument(table, word.LEFT_SPACE), argument(table, word.RIGHT_SPACE)
         multiply(
             argument(table, word.PRODUCT),
             argument(table, word.A) + size * a, a_row, argument(table, word.A_INNER),
             argument(table, word.B) + size * b, argument(table, word.B_INNER), b_column,
             argument(table, word.C) + size * c, c_row,
             argument(table, word.INNER), rows, end - begin, argument(table, word.ACCUMULATE),
-            scratch,
+            scratch if left != 0 else 0, scratch + size * left if right != 0 else 0,
         )  # fmt: skip
 
     def matmul(table: int, begin: int, end: int) -> None:
-        scratch, space = 0, argument(table, word.SCRATCH)
-        if space != 0:
-            scratch = claim(space)
-        rows, height = argument(table, word.ROWS), argument(table, word.ROW_BLOCK)
-        columns = argument(table, word.COLUMNS)
-        blocks, strips = (rows + height - 1) // height, (columns + widest - 1) // widest
+        block, scratch = argument(table, word.SCRATCH), 0
+        if block != 0:
+            scratch = claim(block)
+        rows, height = argument(table, word.ROWS), argument(table, word.ROW_STEP)
+        columns, width = argument(table, word.COLUMNS), argument(table, word.COLUMN_STEP)
+        down, across = (rows + height - 1) // height, (columns + width - 1) // width
         while begin < end:
-            number, block = begin // blocks, begin % blocks
-            batch, n = number // strips, number % strips
-            steps, wide = min(blocks - block, end - begin), 1
-            if steps == blocks:  # whole strips: as many as there are, for the sake of the cache
-                wide = min((end - begin) // blocks, strips - n)
-            last = min(columns, (n + wide) * widest)
-            count = min(steps * height, rows - block * height)
-            part(table, scratch, batch, n * widest, last, block * height, count)
+            number, y = begin // down, begin % down
+            batch, x = number // across, number % across
+            steps, wide = min(down - y, end - begin), 1
+            if steps == down:  # whole strips: as many as there are, for the sake of the cache
+                wide = min((end - begin) // down, across - x)
+            last = min(columns, (x + wide) * width)
+            count = min(steps * height, rows - y * height)
+            part(table, scratch, batch, x * width, last, y * height, count)
             begin += steps * wide
-        if space != 0:
-            release(space, scratch)
+        if block != 0:
+            release(block, scratch)
+
+    return matmul
+
+
+def dots(dtype: str) -> Callable[..., None]:
+    """The kernel for a single row by columns that lie in memory without gaps, as the row does.
+
+    A step of its range is as many columns of a matrix as a vector has lanes: their sums are
+    vectors, whose lanes are added at the end.
+    """
+    element = REAL[dtype]
+    size, lanes = element.size, lanes_of(element)
+    kind = vector(element, lanes)
+    load, store = vector_loader(kind), vector_storer(kind)
+    numbers = range(lanes)
+
+    @inline
+    def group(table: int, a: int, b: int, c: int, columns: int) -> None:
+        """Up to a vector of columns; those that do not count repeat the last that does."""
+        inner, column = argument(table, word.INNER), argument(table, word.B_COLUMN)
+        at = [b + size * min(n, columns - 1) * column for n in numbers]
+        sums = [kind(0) for _ in numbers]
+        whole = inner - inner % lanes
+        for k in range(0, whole, lanes):
+            left = load(a, k)
+            for n in numbers:
+                sums[n] += left * load(at[n], k)
+        if whole < inner:
+            left = load(a, whole, inner - whole)
+            for n in numbers:
+                sums[n] += left * load(at[n], whole, inner - whole)
+        total = kind(0)
+        for part in transposed([sums[n] for n in numbers]):
+            total += part
+        if argument(table, word.ACCUMULATE) != 0:
+            total += load(c, 0, columns)
+        store(c, 0, total, columns)
+
+    def matmul(table: int, begin: int, end: int) -> None:
+        columns = argument(table, word.COLUMNS)
+        across = (columns + lanes - 1) // lanes
+        for number in range(begin, end):
+            batch, n = number // across, number % across * lanes
+            a_at = offset(table, batch, word.A_BATCH)
+            b_at = offset(table, batch, word.B_BATCH) + n * argument(table, word.B_COLUMN)
+            c_at = offset(table, batch, word.C_BATCH) + n
+            a = argument(table, word.A) + size * a_at
+            b = argument(table, word.B) + size * b_at
+            c = argument(table, word.C) + size * c_at
+            group(table, a, b, c, min(lanes, columns - n))
 
     return matmul
 

@@ -30,11 +30,14 @@
     _C_BATCH_1,
     _C_BATCH_2,
     _C_BATCH_3,
-    ROW_BLOCK,  # rows that one step of the range stands for
+    ROW_STEP,  # rows and columns that one step of the range stands for
+    COLUMN_STEP,
     PRODUCT,  # address of the function that computes products
-    SCRATCH,  # where b is packed, or 0 if its columns are neighbours
+    LEFT_SPACE,  # elements of scratch for blocks of a, or 0 to read it as it lies
+    RIGHT_SPACE,  # the same for b
+    SCRATCH,
     WORDS,
-) = range(33)
+) = range(36)
 
 BATCH_DIMS = 4
 #: Batch dimensions from the last to the first.
