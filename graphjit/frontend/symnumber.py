@@ -302,7 +302,10 @@ _single("__pos__", operator.pos, "clone")
 def _comparison(name: str, compute: Operation) -> None:
     def method(self: SymNumber, other: Any) -> Any:
         if not _is_number(other):
-            return NotImplemented if _defers(self, other) else compute(self.plain(), other)
+            if _defers(self, other):
+                return NotImplemented
+            number = self.plain()
+            return getattr(type(number), f"__{name}__")(number, other)
         outcome = compute(self.value, _value(other))
         both = (self, other)
         ints = [z for z in both if isinstance(z, int)]

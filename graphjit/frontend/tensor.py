@@ -18,7 +18,7 @@ from .dispatch import apply, assign
 from .methods import Methods
 from .mode import MODE, grad_mode
 from .size import Size
-from .state import VERSIONS
+from .state import VERSIONS, restructured
 from .tape import TENSORS, Node, propagate, run_backward
 
 
@@ -130,7 +130,7 @@ class Tensor(Methods):
             ))
         if self._grad_fn is None and self._requires_grad != bool(requires_grad):
             self._requires_grad = bool(requires_grad)
-            VERSIONS.structure += 1
+            restructured(self)
         return self
 
     @property
@@ -221,6 +221,8 @@ class Tensor(Methods):
 
     def detach_(self) -> Tensor:
         """Take this tensor off the tape, in place."""
+        if self._requires_grad:
+            restructured(self)
         self._grad_fn = None
         self._requires_grad = False
         return self
@@ -293,8 +295,9 @@ class Tensor(Methods):
         """Add an array to `.grad`; it becomes `.grad` itself unless someone else can see it."""
         before = self._grad
         if before is None:
-            if shared or grad.__class__ is not np.ndarray or grad.base is not None:
-                grad = np.array(grad, dtype=self._array.dtype)
+            own = grad.__class__ is np.ndarray and grad.base is None and not shared
+            if not own or not grad.flags.c_contiguous:
+                grad = np.array(grad, dtype=self._array.dtype, order="C")
             self._grad = Tensor._of(grad)
         elif before._array.shape == grad.shape and before._array.dtype == grad.dtype:
             np.add(before._array, grad, out=before._array)
