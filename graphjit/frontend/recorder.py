@@ -43,6 +43,8 @@ from .recording import (
     ScalarSource,
     Source,
     element_strides,
+    memory_order,
+    overlaps_itself,
 )
 from .symnumber import SymNumber, plain
 from .tape import sequence as tape_sequence
@@ -156,6 +158,10 @@ class Recorder:
             found = self.add_input(tensor._array, Captured(tensor))
         return found
 
+    def made(self, tensor: Tensor) -> bool:
+        """Whether the traced function itself has made `tensor`."""
+        return id(tensor) in self.own
+
     def read(self, tensor: Tensor) -> Value:
         """The value that `tensor` has now."""
         entry = self.entry(tensor)
@@ -207,7 +213,9 @@ class Recorder:
         if id(array) in self.entries:  # an op that had nothing to do returned its operand's
             return
         if tensor._view is None:
-            self.entries[id(array)] = Root(value, array)
+            # An op that had nothing to do may give back its operand's array.
+            if not any(getattr(x, "_array", None) is array for x in inputs):
+                self.entries[id(array)] = Root(value, array)
             return
         parent = self.entry(inputs[0])
         link = (tensor._view.chain[-1][0], tensor._view.chain[-1][1])
@@ -423,7 +431,7 @@ class Recorder:
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
         """`tensor.grad` is being looked at."""
-        if id(tensor) not in self.grads and id(tensor) not in self.own:
+        if id(tensor) not in self.grads and not self.made(tensor):
             grad = tensor._grad
             self.grads[id(tensor)] = (tensor, grad)
             if grad is None:
@@ -434,7 +442,7 @@ class Recorder:
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
-        if id(tensor) in self.own:
+        if self.made(tensor):
             return
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
@@ -450,12 +458,17 @@ class Recorder:
         if any(id(t) in self.own and t._grad is not None for t in everything):
             self.refuse("a result has a .grad")
         grads: list[tuple[Tensor | int, int | None]] = []
+        local: list[Tensor] = []
         for owner, before in self.grads.values():
-            if owner._grad is not before or id(owner) in self.grads_written:
+            if self.made(owner):
+                local.append(owner)
+            elif owner._grad is not before or id(owner) in self.grads_written:
                 place = None if owner._grad is None else len(everything)
                 grads.append((self._owner(owner), place))
                 everything += [] if owner._grad is None else [owner._grad]
         assignments = self._assignments(everything)
+        if any(x is owner for x in everything for owner in local if owner._grad is not None):
+            self.refuse("a tensor that the function has made leaves it with a gradient")
         numbers = [type(x) is SymNumber for x in everything]
         everything = [x.tensor if type(x) is SymNumber else x for x in everything]
         for tensor in everything:
@@ -484,7 +497,7 @@ class Recorder:
             self.draws,
             self.effects,
             self.predicates,
-            [self._owner(tensor) for tensor in self.grads_absent],
+            [self._owner(tensor) for tensor in self.grads_absent if not self.made(tensor)],
             self.points,
             first_seen,
             assignments,
@@ -559,7 +572,7 @@ class Recorder:
         """A written input must not share memory with another one."""
         arrays = [root.array for root in self.inputs]
         for root in self.inputs:
-            if root.written and _overlaps_itself(root.array):
+            if root.written and overlaps_itself(root.array):
                 self.refuse("a tensor written in the step has elements that share memory")
             if root.written and any(
                 other is not root.array and np.may_share_memory(root.array, other)
@@ -605,7 +618,7 @@ class _Results:
             if root not in self.places:
                 self.places[root] = self.add(root.value)
             place = self.places[root]
-            order = _order(root.array)
+            order = memory_order(root.array)
             if order is not None:
                 self.orders[place] = order
         return Fresh(place, chain, joined, tensor._requires_grad, tape, cotangent)
@@ -622,16 +635,3 @@ def _identical(F: Namespace, value: Value, expected: Value, seen: np.ndarray) ->
             same = F.logical_or(same, F.logical_and(F.isnan(value), F.isnan(expected)))
     result: Value = same
     return result
-
-
-def _overlaps_itself(array: np.ndarray) -> bool:
-    steps = zip(array.strides, array.shape, strict=True)
-    return array.size > 0 and any(step == 0 and extent > 1 for step, extent in steps)
-
-
-def _order(array: np.ndarray) -> tuple[int, ...] | None:
-    """Dimensions from the outermost, where `array` fills its memory in another order than C's."""
-    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
-    if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
-        return None
-    return order

@@ -250,3 +250,17 @@ def element_strides(array: np.ndarray) -> tuple[int, ...]:
     if any(stride % array.itemsize for stride in array.strides) or not array.flags.aligned:
         raise TraceRefused("an array whose strides are no multiples of its element size")
     return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Whether elements share memory because a dimension was expanded."""
+    steps = zip(array.strides, array.shape, strict=True)
+    return array.size > 0 and any(step == 0 and extent > 1 for step, extent in steps)
+
+
+def memory_order(array: np.ndarray) -> tuple[int, ...] | None:
+    """Dimensions from the outermost, where `array` fills its memory in another order than C's."""
+    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
+    if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
+        return None
+    return order

@@ -134,6 +134,8 @@ class Node(_Unobserved):
 
     def release(self) -> None:
         """Drop what was saved. A node that kept no tensor can go on to be used."""
+        if self.versions and all(counter is UNWRITTEN for _, counter, _ in self.versions):
+            return
         self.saved = None
         if self.versions:
             self.arrays = None
@@ -143,6 +145,8 @@ class Node(_Unobserved):
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+#: the version counter of tensors that stand for Python numbers
+UNWRITTEN = [0]
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you call "
@@ -293,14 +297,16 @@ class _Walk:
             waiting = pending.pop(node)
             if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
                 self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
-            elif useful is None or node in useful:
-                self._visit(node, waiting)
+            else:
+                self._receive(node, waiting)
+                if useful is None or node in useful:
+                    self._visit(node, waiting)
         if self.inputs is None:
             return []
         return [self.captured.get(edge_key(t)) for t in self.inputs]
 
     def _useful(self, roots: Sequence[Tensor]) -> set[Node]:
-        """The nodes reachable from the roots that lead to wanted inputs."""
+        """The nodes reachable from the roots that lead to wanted inputs, made by other ones."""
         assert self.wanted is not None
         seen: set[Node] = set()
         stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
@@ -312,9 +318,7 @@ class _Walk:
             stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
         useful: set[Node] = set()
         for node in sorted(seen, key=_by_sequence):
-            if any(self._leads(edge, useful) for edge in node.edges) or any(
-                (node, k) in self.wanted for k in range(node.outputs_count)
-            ):
+            if any(self._leads(edge, useful) for edge in node.edges):
                 useful.add(node)
         return useful
 
@@ -347,11 +351,8 @@ class _Walk:
                     # This frame's `grad` and getrefcount's own argument make two.
                     edge._accumulate_array(grad, getrefcount(grad) > 2)
 
-    def _visit(self, node: Node, waiting: list[Any]) -> None:
-        if self.recorder is not None and node.sequence < self.recorder.first_node:
-            self.recorder.refuse(
-                "backward goes through ops that ran before the traced function began"
-            )
+    def _receive(self, node: Node, waiting: list[Any]) -> None:
+        """The gradients of a node's outputs are complete."""
         if node.watchers is not None:
             for number, hooks in node.watchers.items():
                 if waiting[number] is not None:
@@ -360,13 +361,21 @@ class _Walk:
             for number, grad in enumerate(waiting):
                 if (node, number) in self.wanted:
                     self.captured[(node, number)] = grad
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
+        """Go on from a node to those that made its inputs."""
+        if self.recorder is not None and node.sequence < self.recorder.first_node:
+            self.recorder.refuse(
+                "backward goes through ops that ran before the traced function began"
+            )
         results = node.gradients(self.F, waiting, self.wrap)
         if node.hooks is not None:
             results = self._run_node_hooks(node.hooks, results, waiting)
         waiting.clear()
         if not self.retain:
             node.release()
-        for edge in reversed(node.edges):
+        results.reverse()  # popped, none is held here while it is added
+        for edge in node.edges:
             if edge is None or results[-1] is None:
                 results.pop()
             elif type(edge) is tuple:
@@ -442,9 +451,11 @@ class BoundaryWalk(_Walk):
         self.found: dict[Any, tuple[Any, Any]] = {}
         self.counters: set[int] = set()
 
-    def _visit(self, node: Node, waiting: list[Any]) -> None:
+    def _receive(self, node: Node, waiting: list[Any]) -> None:
         if node.hooks is not None or node.watchers is not None:
             raise TraceRefused("a hook waits for a backward outside of the traced function")
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
         if not hasattr(node, "op"):
             raise TraceRefused("a custom Function waits for a backward outside of the function")
         self.counters.update(id(counter) for _, counter, _ in node.versions)

@@ -31,7 +31,7 @@ from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
 from .state import CARRIED, GUARDED, VERSIONS
-from .symnumber import SymNumber, settle, settled
+from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
@@ -230,8 +230,9 @@ class Traced:
                 recorder.exact = self.exact
                 args, kwargs = call.symbolic(recorder)
                 result = self.function(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             MODE.recorder = None
+            name_types(error, recorder.symbols)
             settle(recorder.symbols)
             raise
         MODE.recorder = None

@@ -161,7 +161,10 @@ class Variant:
             for source, value in zip(recording.sources, recording.graph.inputs, strict=True)
             if isinstance(source, GradOf)
         ]
-        self.frozen = [(t._requires_grad, _hooks(t)) for t, _ in self.binding.captured]
+        #: tensors that were reached, with what Python can tell of them without their elements
+        reached = [t for guard in self.guards for t in tensors_in(guard.expected)]
+        reached += [t for t, _ in self.binding.captured]
+        self.frozen = [(t, signature([t])) for t in {id(t): t for t in reached}.values()]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
@@ -186,7 +189,7 @@ class Variant:
                 a = arg._array
                 leaf = arg._grad_fn is None
                 rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
-            elif not is_mutable(arg):
+            elif not is_mutable(arg) and not list(tensors_in(arg)):
                 rows.append((None, arg, None, None, None, None))
             else:
                 return None
@@ -301,9 +304,10 @@ class Variant:
     def _still_structured(self) -> bool:
         if default_float() is not self.default:
             return False
-        for (tensor, array), frozen in zip(self.binding.captured, self.frozen, strict=True):
-            if tensor._array is not array or (tensor._requires_grad, _hooks(tensor)) != frozen:
-                return False
+        if any(tensor._array is not array for tensor, array in self.binding.captured):
+            return False
+        if any(signature([tensor]) != kind for tensor, kind in self.frozen):
+            return False
         if not all(guard.holds() for guard in self.structural):
             return False
         if not self._still_predicted():
