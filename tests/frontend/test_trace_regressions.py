@@ -247,3 +247,15 @@ def test_threads_that_record_at_once():
     for size in range(1, 9):  # while one thread records, others run eagerly
         run(size)
     assert not failures and traced.stats()["variants"] == 8
+
+
+def test_a_flipped_value_is_not_overwritten_before_it_is_read():
+    """A kernel wrote its result over an operand that was still to be read in flipped order."""
+
+    def function(x):
+        square = x @ x
+        return square.flip(0) @ (square * 2 + 1)
+
+    traced, x = gj.trace(function), gj.randint(9, (20, 20)).double()
+    for _ in range(3):
+        assert gj.equal(traced(x), function(x))
