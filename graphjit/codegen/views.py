@@ -34,11 +34,6 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
     return None
 
 
-def is_view(node: Node) -> bool:
-    """Whether `node` is a view, or an op that only reads its operand in another order."""
-    return node.op.kind == "view" or node.op.name == "flip"
-
-
 def home_of_operand(node: Node, home: Layout) -> Layout | None:
     """Where a view's operand must lie for the view to lie at `home`: only for bijective views."""
     operand = node.inputs[0]

@@ -384,3 +384,15 @@ def test_small_integers_in_a_dot_product():
     for dtype in (gj.int32, gj.uint8):
         for _ in range(2):
             assert traced(gj.tensor([200, 7]).to(dtype)).dtype is dtype
+
+
+def test_a_flipped_value_is_not_overwritten_before_it_is_read():
+    """A kernel wrote its result over an operand that was still to be read in flipped order."""
+
+    def function(x):
+        square = x @ x
+        return square.flip(0) @ (square * 2 + 1)
+
+    traced, x = gj.trace(function), gj.randint(9, (20, 20)).double()
+    for _ in range(3):
+        assert gj.equal(traced(x), function(x))
