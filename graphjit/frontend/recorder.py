@@ -455,19 +455,14 @@ class Recorder:
     def finish(self, results: Sequence[Tensor | SymNumber]) -> Recording:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
         everything: list[Any] = list(results)
-        if any(id(t) in self.own and t._grad is not None for t in everything):
-            self.refuse("a result has a .grad")
         grads: list[tuple[Tensor | int, int | None]] = []
-        local: list[Tensor] = []
         for owner, before in self.grads.values():
-            if self.made(owner):
-                local.append(owner)
-            elif owner._grad is not before or id(owner) in self.grads_written:
+            if owner._grad is not before or id(owner) in self.grads_written:
                 place = None if owner._grad is None else len(everything)
                 grads.append((self._owner(owner), place))
                 everything += [] if owner._grad is None else [owner._grad]
         assignments = self._assignments(everything)
-        if any(x is owner for x in everything for owner in local if owner._grad is not None):
+        if any(self.made(x) and x._grad is not None for x in everything):
             self.refuse("a tensor that the function has made leaves it with a gradient")
         numbers = [type(x) is SymNumber for x in everything]
         everything = [x.tensor if type(x) is SymNumber else x for x in everything]
