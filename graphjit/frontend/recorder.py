@@ -100,6 +100,8 @@ class Recorder:
         self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
         self.effects: list[Callable[[], None]] = []
+        #: grows when the call changes anything but what it computes
+        self.changes = 0
         self.points: list[GuardPoint] = []
         #: values whose truth, and whose elements, are guarded
         self.known_truths: set[Value] = set()
@@ -206,6 +208,7 @@ class Recorder:
 
     def write(self, target: Tensor, value: Tensor) -> None:
         """`target`'s elements have been replaced by those of `value`."""
+        self.changes += 1
         if self.refusal is not None:
             return
         entry, new = self.entry(target), self.read(value)
@@ -324,8 +327,18 @@ class Recorder:
         generator.offset += n
         return seed, offset
 
+    def drawn(self, generator: Any) -> int:
+        """By how much this call has moved a generator on so far."""
+        drawn: int = self.draws.get(id(generator), (generator, 0))[1]
+        return drawn
+
+    def rewind(self, generator: Any, drawn: int) -> None:
+        """The generator has been put back to where this call had moved it on by `drawn`."""
+        self.draws[id(generator)] = (generator, drawn)
+
     def effect(self, action: Callable[[], None]) -> None:
         """Run Python code now, and again after each replay."""
+        self.changes += 1
         self.effects.append(action)
 
     def hooks(self) -> list[Callable[..., Any]]:
@@ -342,6 +355,7 @@ class Recorder:
             return False
         if name not in vars(owner):
             return False
+        self.changes += 1
         self.assigned[id(owner), name] = owner
         return True
 
@@ -398,6 +412,7 @@ class Recorder:
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
+        self.changes += 1
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
 
