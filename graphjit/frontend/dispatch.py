@@ -18,6 +18,7 @@ from ..ops.core import OPS, Op, broadcast_shapes
 from .mode import MODE
 from .quiet import QUIET, restore, silence
 from .saving import keeper
+from .state import restructured
 from .symnumber import SymNumber, as_tensor, plain
 from .tape import node_type
 
@@ -292,6 +293,8 @@ def _rebase(target: Tensor, value: Tensor) -> None:
 def _move_history(target: Tensor, value: Tensor) -> None:
     if value._requires_grad and value._grad_fn is None:
         value = value.clone()
+    if target._requires_grad is not value._requires_grad:
+        restructured(target)
     target._requires_grad = value._requires_grad
     target._grad_fn = value._grad_fn
     target._output_number = value._output_number

@@ -65,6 +65,7 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed that was set last."""
+        _refuse_recording("initial_seed()")
         return self.seed_value & _MASK
 
     def get_state(self) -> Tensor:

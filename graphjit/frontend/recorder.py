@@ -43,6 +43,8 @@ from .recording import (
     ScalarSource,
     Source,
     element_strides,
+    memory_order,
+    overlaps_itself,
 )
 from .symnumber import SymNumber, plain
 from .tape import sequence as tape_sequence
@@ -84,6 +86,9 @@ class Window:
     version: int
 
 
+Effect = Callable[[Sequence[np.ndarray]], None]
+
+
 class Recorder:
     """Records one call. `refusal` is the first reason why the recording cannot be replayed."""
 
@@ -99,9 +104,13 @@ class Recorder:
         self.grads_absent: list[Tensor] = []
         self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
-        self.effects: list[Callable[[], None]] = []
+        self.effects: list[Effect] = []
         #: grows when the call changes anything but what it computes
         self.changes = 0
+        #: values that effects are told, with the places of outputs to be filled in
+        self.told: list[tuple[list[Value], list[int]]] = []
+        self.told_functions: list[Any] = []
+        self.numbers_change = False
         self.points: list[GuardPoint] = []
         #: values whose truth, and whose elements, are guarded
         self.known_truths: set[Value] = set()
@@ -109,6 +118,8 @@ class Recorder:
         #: numbers handed to Python that stay symbolic; `exact` where they may not
         self.symbols: list[SymNumber] = []
         self.exact = False
+        #: tensors made by the call, by id
+        self.own: dict[int, Tensor] = {}
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
         #: attributes of modules that the call has assigned, by (id of the module, name)
@@ -148,6 +159,10 @@ class Recorder:
             self.tapes.append((tensor, tensor._grad_fn))
             found = self.add_input(tensor._array, Captured(tensor))
         return found
+
+    def made(self, tensor: Tensor) -> bool:
+        """Whether the traced function itself has made `tensor`."""
+        return id(tensor) in self.own
 
     def read(self, tensor: Tensor) -> Value:
         """The value that `tensor` has now."""
@@ -196,10 +211,13 @@ class Recorder:
         self, op: Op, inputs: Sequence[Any], tensor: Tensor, value: Value, attrs: dict[str, Any]
     ) -> None:
         array = tensor._array
+        self.own[id(tensor)] = tensor
         if id(array) in self.entries:  # an op that had nothing to do returned its operand's
             return
         if tensor._view is None:
-            self.entries[id(array)] = Root(value, array)
+            # An op that had nothing to do may give back its operand's array.
+            if not any(getattr(x, "_array", None) is array for x in inputs):
+                self.entries[id(array)] = Root(value, array)
             return
         parent = self.entry(inputs[0])
         link = (tensor._view.chain[-1][0], tensor._view.chain[-1][1])
@@ -337,9 +355,36 @@ class Recorder:
         self.draws[id(generator)] = (generator, drawn)
 
     def effect(self, action: Callable[[], None]) -> None:
-        """Run Python code now, and again after each replay."""
+        """Run Python code that changes numbers now, and again after each replay."""
         self.changes += 1
-        self.effects.append(action)
+        self.numbers_change = True
+        self.effects.append(lambda outputs: action())
+
+    def tell(self, run: Callable[[list[Any]], None], function: Any, leaves: list[Any]) -> None:
+        """After each replay, call `run` with what `leaves` are then: tensors and numbers.
+
+        `function` is the user's, which `run` calls.
+        """
+        self.changes += 1
+        if self.refusal is not None:
+            return
+        tensors: list[Any] = [x.tensor if type(x) is SymNumber else x for x in leaves]
+        values = [self.read(tensor) for tensor in tensors]
+        numbers = [type(x) is SymNumber for x in leaves]
+        places: list[int] = []
+
+        def effect(outputs: Sequence[np.ndarray]) -> None:
+            from .tensor import Tensor
+
+            arrays = [outputs[place] for place in places]
+            run([
+                array.item() if number else Tensor._of(array)
+                for array, number in zip(arrays, numbers, strict=True)
+            ])
+
+        self.told.append((values, places))
+        self.told_functions.append(function)
+        self.effects.append(effect)
 
     def hooks(self) -> list[Callable[..., Any]]:
         """What backward may have called for the tensors from outside."""
@@ -401,7 +446,7 @@ class Recorder:
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
         """`tensor.grad` is being looked at."""
-        if id(tensor) not in self.grads:
+        if id(tensor) not in self.grads and not self.made(tensor):
             grad = tensor._grad
             self.grads[id(tensor)] = (tensor, grad)
             if grad is None:
@@ -412,6 +457,8 @@ class Recorder:
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
+        if self.made(tensor):
+            return
         self.changes += 1
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
@@ -424,13 +471,20 @@ class Recorder:
     def finish(self, results: Sequence[Tensor | SymNumber]) -> Recording:
         """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
         everything: list[Any] = list(results)
+        if any(id(t) in self.own and t._grad is not None for t in everything):
+            self.refuse("a result has a .grad")
         grads: list[tuple[Tensor | int, int | None]] = []
+        local: list[Tensor] = []
         for owner, before in self.grads.values():
-            if owner._grad is not before or id(owner) in self.grads_written:
+            if self.made(owner):
+                local.append(owner)
+            elif owner._grad is not before or id(owner) in self.grads_written:
                 place = None if owner._grad is None else len(everything)
                 grads.append((self._owner(owner), place))
                 everything += [] if owner._grad is None else [owner._grad]
         assignments = self._assignments(everything)
+        if any(x is owner for x in everything for owner in local if owner._grad is not None):
+            self.refuse("a tensor that the function has made leaves it with a gradient")
         numbers = [type(x) is SymNumber for x in everything]
         everything = [x.tensor if type(x) is SymNumber else x for x in everything]
         for tensor in everything:
@@ -439,6 +493,9 @@ class Recorder:
         outputs, values, orders = self._results(everything, numbers, roots)
         first_seen = len(values)
         values += [point.value for point in self.points if point.value is not None]
+        for told, places in self.told:
+            places.extend(range(len(values), len(values) + len(told)))
+            values += told
         self._check_overlap()
         if any(tensor._grad_fn is not before for tensor, before in self.tapes):
             self.refuse("a tensor from outside was changed in place by an op that the tape follows")
@@ -456,7 +513,7 @@ class Recorder:
             self.draws,
             self.effects,
             self.predicates,
-            [self._owner(tensor) for tensor in self.grads_absent],
+            [self._owner(tensor) for tensor in self.grads_absent if not self.made(tensor)],
             self.points,
             first_seen,
             assignments,
@@ -531,7 +588,7 @@ class Recorder:
         """A written input must not share memory with another one."""
         arrays = [root.array for root in self.inputs]
         for root in self.inputs:
-            if root.written and _overlaps_itself(root.array):
+            if root.written and overlaps_itself(root.array):
                 self.refuse("a tensor written in the step has elements that share memory")
             if root.written and any(
                 other is not root.array and np.may_share_memory(root.array, other)
@@ -577,7 +634,7 @@ class _Results:
             if root not in self.places:
                 self.places[root] = self.add(root.value)
             place = self.places[root]
-            order = _order(root.array)
+            order = memory_order(root.array)
             if order is not None:
                 self.orders[place] = order
         return Fresh(place, chain, joined, tensor._requires_grad, tape, cotangent)
@@ -594,16 +651,3 @@ def _identical(F: Namespace, value: Value, expected: Value, seen: np.ndarray) ->
             same = F.logical_or(same, F.logical_and(F.isnan(value), F.isnan(expected)))
     result: Value = same
     return result
-
-
-def _overlaps_itself(array: np.ndarray) -> bool:
-    steps = zip(array.strides, array.shape, strict=True)
-    return array.size > 0 and any(step == 0 and extent > 1 for step, extent in steps)
-
-
-def _order(array: np.ndarray) -> tuple[int, ...] | None:
-    """Dimensions from the outermost, where `array` fills its memory in another order than C's."""
-    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
-    if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
-        return None
-    return order

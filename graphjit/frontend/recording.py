@@ -222,7 +222,9 @@ class Recording:
 
     Attributes:
         graph: outputs are the results, then gradients, to which `grads` points, then what guard
-            points saw exactly (from `first_seen` on), then what a backward needs.
+            points saw exactly (from `first_seen` on), then what effects are told, then what a
+            backward needs.
+        effects: Python code to be run after a replay, in order, given the outputs.
         orders: the dimensions from the outermost, for values that do not lie in C order.
     """
 
@@ -234,7 +236,7 @@ class Recording:
     orders: dict[int, tuple[int, ...]]
     grads: list[tuple[Tensor | int, int | None]]
     draws: dict[int, tuple[Any, int]]
-    effects: list[Callable[[], None]]
+    effects: list[Callable[[Sequence[np.ndarray]], None]]
     predicates: dict[ScalarSource, bool]
     grads_absent: list[Tensor | int]
     points: list[GuardPoint]
@@ -248,3 +250,17 @@ def element_strides(array: np.ndarray) -> tuple[int, ...]:
     if any(stride % array.itemsize for stride in array.strides) or not array.flags.aligned:
         raise TraceRefused("an array whose strides are no multiples of its element size")
     return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Whether elements share memory because a dimension was expanded."""
+    steps = zip(array.strides, array.shape, strict=True)
+    return array.size > 0 and any(step == 0 and extent > 1 for step, extent in steps)
+
+
+def memory_order(array: np.ndarray) -> tuple[int, ...] | None:
+    """Dimensions from the outermost, where `array` fills its memory in another order than C's."""
+    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
+    if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
+        return None
+    return order

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import dtypes
 from .mode import MODE
+from .tape import UNWRITTEN
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -148,6 +149,13 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
                 dict.__setitem__(fields, key, replaced[id(item)])
 
 
+def name_types(error: BaseException, symbols: list[SymNumber]) -> None:
+    """Have Python's own TypeErrors name the type that was stood for."""
+    if isinstance(error, TypeError) and "SymNumber" in str(error):
+        kind = type(symbols[-1].value).__name__
+        error.args = (str(error).replace("SymNumber", kind), *error.args[1:])
+
+
 def settled(value: Any) -> Any:
     """A result with plain numbers in place of symbols; lists and dicts stay the same objects."""
     kind = type(value)
@@ -166,8 +174,9 @@ def settled(value: Any) -> Any:
 
 
 def as_tensor(number: SymNumber, dtype: dtypes.DType) -> Tensor:
-    """A live symbol as a 0-d tensor of `dtype`."""
+    """A live symbol as a 0-d tensor of `dtype`; to the tape, it is a number."""
     cast: Tensor = _ops().cast(number.tensor, dtype=dtype)
+    cast._version = UNWRITTEN
     return cast
 
 
@@ -293,7 +302,10 @@ _single("__pos__", operator.pos, "clone")
 def _comparison(name: str, compute: Operation) -> None:
     def method(self: SymNumber, other: Any) -> Any:
         if not _is_number(other):
-            return NotImplemented if _defers(self, other) else compute(self.plain(), other)
+            if _defers(self, other):
+                return NotImplemented
+            number = self.plain()
+            return getattr(type(number), f"__{name}__")(number, other)
         outcome = compute(self.value, _value(other))
         both = (self, other)
         ints = [z for z in both if isinstance(z, int)]

@@ -142,6 +142,8 @@ class Node(_Unobserved):
 
     def release(self) -> None:
         """Drop what was saved. A node that kept no tensor can go on to be used."""
+        if self.versions and all(counter is UNWRITTEN for _, counter, _ in self.versions):
+            return
         self.saved = None
         if self.versions:
             self.arrays = None
@@ -151,6 +153,8 @@ class Node(_Unobserved):
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+#: the version counter of tensors that stand for Python numbers
+UNWRITTEN = [0]
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you call "
@@ -285,7 +289,7 @@ class _Walk:
         self.wanted = None if inputs is None else {edge_key(t): t for t in inputs}
         self.inputs = inputs
         self.recorder = MODE.recorder
-        #: the nodes reachable from the roots, and those of them that lead to wanted inputs
+        #: the nodes reachable from the roots, and those that lead to inputs made by other ones
         self.seen: set[Node] = set()
         self.useful: set[Node] = set()
 
@@ -305,15 +309,16 @@ class _Walk:
             waiting = pending.pop(node)
             if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
                 self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
-            elif self.wanted is None or node in self.useful:
-                self._visit(node, waiting)
+            else:
+                self._receive(node, waiting)
+                if self.wanted is None or node in self.useful:
+                    self._visit(node, waiting)
         if self.inputs is None:
             return []
         return [self.captured.get(edge_key(t)) for t in self.inputs]
 
     def _explore(self, roots: Sequence[Tensor]) -> None:
         """Find the nodes reachable from `roots`, and those that lead to wanted inputs."""
-        assert self.wanted is not None
         fresh: list[Node] = []
         stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
         while stack:
@@ -323,11 +328,10 @@ class _Walk:
             self.seen.add(node)
             fresh.append(node)
             stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
-        for node in sorted(fresh, key=_by_sequence):
-            if any(self._leads(edge) for edge in node.edges) or any(
-                (node, k) in self.wanted for k in range(node.outputs_count)
-            ):
-                self.useful.add(node)
+        self.useful.update(
+            node for node in sorted(fresh, key=_by_sequence)
+            if any(self._leads(edge) for edge in node.edges)
+        )  # fmt: skip
 
     def _leads(self, edge: Any) -> bool:
         assert self.wanted is not None
@@ -358,11 +362,8 @@ class _Walk:
                     # This frame's `grad` and getrefcount's own argument make two.
                     edge._accumulate_array(grad, getrefcount(grad) > 2)
 
-    def _visit(self, node: Node, waiting: list[Any]) -> None:
-        if self.recorder is not None and node.sequence < self.recorder.first_node:
-            self.recorder.refuse(
-                "backward goes through ops that ran before the traced function began"
-            )
+    def _receive(self, node: Node, waiting: list[Any]) -> None:
+        """The gradients of a node's outputs are complete."""
         if node.watchers is not None:
             for number, hooks in node.watchers.items():
                 if waiting[number] is not None:
@@ -371,6 +372,13 @@ class _Walk:
             for number, grad in enumerate(waiting):
                 if (node, number) in self.wanted:
                     self.captured[(node, number)] = grad
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
+        """Go on from a node to those that made its inputs."""
+        if self.recorder is not None and node.sequence < self.recorder.first_node:
+            self.recorder.refuse(
+                "backward goes through ops that ran before the traced function began"
+            )
         if node.is_checkpoint:
             self._go_on(node, waiting)
             return
@@ -380,7 +388,8 @@ class _Walk:
         waiting.clear()
         if not self.retain:
             node.release()
-        for edge in reversed(node.edges):
+        results.reverse()  # popped, none is held here while it is added
+        for edge in node.edges:
             if edge is None or results[-1] is None:
                 results.pop()
             elif type(edge) is tuple:
@@ -468,9 +477,11 @@ class BoundaryWalk(_Walk):
         self.found: dict[Any, tuple[Any, Any]] = {}
         self.counters: set[int] = set()
 
-    def _visit(self, node: Node, waiting: list[Any]) -> None:
+    def _receive(self, node: Node, waiting: list[Any]) -> None:
         if node.hooks is not None or node.watchers is not None:
             raise TraceRefused("a hook waits for a backward outside of the traced function")
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
         if not node.is_pure:
             raise TraceRefused(
                 "a checkpointed function that changes something waits for a backward outside of "

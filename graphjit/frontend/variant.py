@@ -12,7 +12,7 @@ import numpy as np
 from ..dtypes import default_float
 from ..ir.interp import DONE
 from .dispatch import apply
-from .guards import Guard, is_mutable, tensors_in
+from .guards import AnyGuard, Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recording import (
@@ -138,7 +138,7 @@ class Variant:
         recording: Recording,
         executable: Executable,
         structural: list[Guard],
-        always: list[Guard],
+        always: list[AnyGuard],
         result: Any,
     ) -> None:
         self.tree = tree
@@ -146,7 +146,7 @@ class Variant:
         self.recording = recording
         self.executable = executable
         self.structural = structural
-        self.guards = structural + always
+        self.guards: list[AnyGuard] = [*structural, *always]
         self._sort(always)
         self.pinned = self._pinned(tensors)
         self.default = default_float()
@@ -161,7 +161,10 @@ class Variant:
             for source, value in zip(recording.sources, recording.graph.inputs, strict=True)
             if isinstance(source, GradOf)
         ]
-        self.frozen = [(t._requires_grad, _hooks(t)) for t, _ in self.binding.captured]
+        #: tensors that were reached, with what Python can tell of them without their elements
+        reached = [t for guard in self.guards for t in tensors_in(guard.expected)]
+        reached += [t for t, _ in self.binding.captured]
+        self.frozen = [(t, signature([t])) for t in {id(t): t for t in reached}.values()]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
@@ -186,13 +189,13 @@ class Variant:
                 a = arg._array
                 leaf = arg._grad_fn is None
                 rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
-            elif not is_mutable(arg):
+            elif not is_mutable(arg) and not list(tensors_in(arg)):
                 rows.append((None, arg, None, None, None, None))
             else:
                 return None
         return rows
 
-    def _sort(self, guards: list[Guard]) -> None:
+    def _sort(self, guards: list[AnyGuard]) -> None:
         """Split the guards of every call by where they look, so that each kind has a short loop."""
         cells = [g for g in guards if isinstance(g.container, CellType)]
         names = [g for g in guards if type(g.container) is dict]
@@ -267,8 +270,8 @@ class Variant:
         for namespace, name, thing, guard in self.globals:
             if namespace.get(name) is not thing and not guard.holds():
                 return False
-        for guard in self.others:
-            if not guard.holds():
+        for other in self.others:
+            if not other.holds():
                 return False
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
@@ -301,9 +304,10 @@ class Variant:
     def _still_structured(self) -> bool:
         if default_float() is not self.default:
             return False
-        for (tensor, array), frozen in zip(self.binding.captured, self.frozen, strict=True):
-            if tensor._array is not array or (tensor._requires_grad, _hooks(tensor)) != frozen:
-                return False
+        if any(tensor._array is not array for tensor, array in self.binding.captured):
+            return False
+        if any(signature([tensor]) != kind for tensor, kind in self.frozen):
+            return False
         if not all(guard.holds() for guard in self.structural):
             return False
         if not self._still_predicted():
@@ -451,7 +455,7 @@ class Variant:
             assignment.make(results)
         self.replays += 1
         for effect in recording.effects:
-            effect()
+            effect(outputs)
         return unflatten(self.result, iter(results))  # gradients are left over
 
 

@@ -1,7 +1,7 @@
 """Instructions for matrix products.
 
-Reads layouts; makes calls of kernels of our own, which on AVX-512 are as fast as oneDNN's from the
-smallest products to the largest, need no library, and split anywhere without changing a bit.
+Reads layouts; makes calls of kernels of our own, which are as fast as the libraries' from the
+smallest products to the largest, need none of them, and split anywhere without changing a bit.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def _right_space(product: Product) -> int:
 
 def function(dtype: DType) -> int:
     """The address of the function that computes products of float32 or float64 matrices."""
-    return library.kernel("products", "product", dtype.name, operands=14)
+    return library.kernel("products", "product", dtype.name, operands=17)
 
 
 def _loops(product: Product) -> Instruction:

@@ -132,6 +132,40 @@ def test_numbers_that_python_needs_are_seen_exactly():
     agree(f, numbers(1, 2, 1, 2, 3.25))
 
 
+def test_tensors_made_of_numbers():
+    """`tensor(x.sum().item())` raised: a symbolic number was called for its type."""
+
+    def f(x, s):
+        a, b = x.sum().item(), int(x[0])
+        return (
+            gj.tensor(a), gj.tensor([a, s, 2, True]), gj.tensor([b, 1]), gj.tensor([[a], [s]]),
+            gj.tensor(s, dtype=gj.int64), gj.tensor([s], dtype=gj.float64), x.new_tensor([s, a]),
+            gj.tensor(x.numel() + b, dtype=gj.float16),
+        )
+
+    agree(f, [(gj.tensor([1.0, k]), k / 3) for k in (1, 2, 3, 0, -2)])
+
+    def symbolic(x, s):
+        return gj.tensor([x.sum().item(), s]), gj.tensor(s)
+
+    agree(symbolic, [(gj.tensor([1.0, k]), k / 3) for k in (1, 2, 3, 0, -2)], replays=4)
+
+
+def test_a_number_is_not_saved_for_backward():
+    """The second backward through `p / s` raised: a float argument was taken for a saved tensor."""
+
+    p = gj.ones(3, requires_grad=True)
+
+    def f(s):
+        p.grad = None
+        y = p / s * s
+        (y * 2).sum().backward()
+        (y * 3).sum().backward()
+        return p.grad.clone()
+
+    agree(f, [(k / 3,) for k in (1, 2, 3)], replays=2)
+
+
 def test_comparisons_of_numbers_guard_their_outcome_only():
     def f(x):
         n, m = x[0].item(), x[1].item()
@@ -273,8 +307,9 @@ def test_a_step_that_skips_on_nan():
     assert traced.stats()["replays"] >= 8
 
 
-def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
-    monkeypatch.setenv("GRAPHJIT_MAX_VARIANTS", "4")
+@pytest.mark.parametrize("limit", ["MAX_VARIANTS", "MAX_BRANCHES"])
+def test_too_many_branches_run_eagerly_and_say_so(monkeypatch, limit):
+    monkeypatch.setenv(f"GRAPHJIT_{limit}", "4")
 
     @gj.trace
     def f(x):
@@ -284,7 +319,8 @@ def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
         for i in numbers:
             assert f(gj.full((2,), float(i))).tolist() == [i * i] * 2
 
-    with pytest.warns(UserWarning, match=r"MAX_VARIANTS.*test_trace_values\.py.*int\(x\[0\]\)"):
+    where = rf"{limit}=4.*test_trace_values\.py.*int\(x\[0\]\)"
+    with pytest.warns(UserWarning, match=where):
         check(range(40))
     check([1, 2, 50])
     assert f.stats()["variants"] == 4
