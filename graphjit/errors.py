@@ -39,6 +39,10 @@ class TraceRefused(GraphjitError):
     """Recording met something that a replay could get wrong; the function runs eagerly."""
 
 
+class CheckpointError(RuntimeError):
+    """A checkpointed function did something else when backward ran it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A place in the user's source."""

@@ -31,6 +31,8 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
             return _flipped(base, attrs["dims"])
         case "unfold":
             return _unfolded(base, node.output.shape, **attrs)
+        case "barrier":
+            return base
     return None
 
 

@@ -105,6 +105,8 @@ class Recorder:
         self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
         self.effects: list[Effect] = []
+        #: grows when the call changes anything but what it computes
+        self.changes = 0
         #: values that effects are told, with the places of outputs to be filled in
         self.told: list[tuple[list[Value], list[int]]] = []
         self.told_functions: list[Any] = []
@@ -224,6 +226,7 @@ class Recorder:
 
     def write(self, target: Tensor, value: Tensor) -> None:
         """`target`'s elements have been replaced by those of `value`."""
+        self.changes += 1
         if self.refusal is not None:
             return
         entry, new = self.entry(target), self.read(value)
@@ -342,8 +345,18 @@ class Recorder:
         generator.offset += n
         return seed, offset
 
+    def drawn(self, generator: Any) -> int:
+        """By how much this call has moved a generator on so far."""
+        drawn: int = self.draws.get(id(generator), (generator, 0))[1]
+        return drawn
+
+    def rewind(self, generator: Any, drawn: int) -> None:
+        """The generator has been put back to where this call had moved it on by `drawn`."""
+        self.draws[id(generator)] = (generator, drawn)
+
     def effect(self, action: Callable[[], None]) -> None:
         """Run Python code that changes numbers now, and again after each replay."""
+        self.changes += 1
         self.numbers_change = True
         self.effects.append(lambda outputs: action())
 
@@ -352,6 +365,7 @@ class Recorder:
 
         `function` is the user's, which `run` calls.
         """
+        self.changes += 1
         if self.refusal is not None:
             return
         tensors: list[Any] = [x.tensor if type(x) is SymNumber else x for x in leaves]
@@ -386,6 +400,7 @@ class Recorder:
             return False
         if name not in vars(owner):
             return False
+        self.changes += 1
         self.assigned[id(owner), name] = owner
         return True
 
@@ -444,6 +459,7 @@ class Recorder:
         """`tensor.grad` is about to be assigned."""
         if self.made(tensor):
             return
+        self.changes += 1
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
 
