@@ -206,7 +206,8 @@ def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
     if isinstance(value, CONTAINERS) and not isinstance(value, SelfGuarding):
         return False
-    return isinstance(value, _OPAQUE) or _is_ours(type(value))
+    logs = type(value).__module__ == "logging"  # what a logger does is warned of
+    return isinstance(value, _OPAQUE) or logs or _is_ours(type(value))
 
 
 #: descriptors of types that are not written in Python can be exchanged, but not changed

@@ -44,10 +44,13 @@ from .state import CARRIED, GUARDED, VERSIONS
 #: what gives another value at each call, by module: the names, or all
 IMPURE = {
     "random": None, "secrets": None, "time": None, "datetime": None, "uuid": None,
-    "os": {"environ", "getenv", "urandom"}, "numpy": {"random"},
+    "socket": None, "subprocess": None, "urllib": None, "http": None, "shutil": None, "glob": None,
+    "tempfile": None, "sqlite3": None, "requests": None, "select": None,
+    "os": {"environ", "getenv", "urandom", "listdir", "scandir", "stat", "system", "remove"},
+    "numpy": {"random"},
 }  # fmt: skip
 #: built-in functions that read what no name in the code tells
-DYNAMIC = {"globals", "locals", "eval", "exec", "input"}
+DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
 
 
 class Reads:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .. import config, progress
@@ -31,6 +32,7 @@ from .recheck import rechecked
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
+from .side_effects import warn_of_effects
 from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
@@ -100,6 +102,9 @@ class Traced:
         self.attempts: list[Attempt] = []
         self.recording = new_lock()
         self.stopped = config.get_bool("DISABLE")
+        self.scanned: set[CodeType] = set()
+        if isinstance(function, FunctionType):
+            warn_of_effects([function], self.scanned)
         self.checked = config.get_int("CHECK") >= 3
         self.max_variants = config.get_int("MAX_VARIANTS")
         self.max_branches = config.get_int("MAX_BRANCHES")
@@ -237,6 +242,7 @@ class Traced:
             settle(recorder.symbols)
             raise
         MODE.recorder = None
+        warn_of_effects((f for f, _ in reads.code.codes), self.scanned)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
         finished = self._finish(attempt, recorder, reads, result, structure)
