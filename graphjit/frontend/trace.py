@@ -18,6 +18,7 @@ from .. import config, progress
 from ..errors import CheckFailed, TraceRefused, warn
 from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
+from .finish import finish
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
@@ -257,7 +258,7 @@ class Traced:
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
-            recording = recorder.finish(leaves)
+            recording = finish(recorder, leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
             self._refuse(attempt.key, attempt.reason)

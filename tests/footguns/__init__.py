@@ -7,7 +7,8 @@ compares all that Python can see after each call. Each docstring states what a u
 
 #: test modules by rank: silently wrong results first, then lost safety, then lost speed
 RANKED = (
-    "python_state",
+    "variables",
+    "objects",
     "modules",
     "aliasing",
     "hyperparameters",

@@ -159,7 +159,7 @@ def test_double_backward():
     return step
 
 
-@trap(eager="has a .grad")
+@trap(eager="leaves it with a gradient")
 def test_a_result_with_a_gradient():
     """A result that carries a `.grad` of its own has it at every call."""
 

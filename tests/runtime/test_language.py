@@ -233,7 +233,7 @@ def test_masks_made_once(first, last):
     np.testing.assert_array_equal(y, np.where(inside, x, 0))
 
 
-@pytest.mark.parametrize("element, n", [(f32, 4), (f32, 8), (f32, 16), (f64, 2), (i64, 4), (f64, 8)])
+@pytest.mark.parametrize("element, n", [(f32, 4), (f32, 16), (f64, 2), (i64, 4), (f64, 8)])
 def test_squares_are_transposed(element, n):
     lanes = vector(element, n)
     load, store, rows = vector_loader(lanes), vector_storer(lanes), range(n)
