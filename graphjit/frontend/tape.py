@@ -328,10 +328,9 @@ class _Walk:
             self.seen.add(node)
             fresh.append(node)
             stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
-        self.useful.update(
-            node for node in sorted(fresh, key=_by_sequence)
-            if any(self._leads(edge) for edge in node.edges)
-        )  # fmt: skip
+        for node in sorted(fresh, key=_by_sequence):
+            if any(self._leads(edge) for edge in node.edges):
+                self.useful.add(node)
 
     def _leads(self, edge: Any) -> bool:
         assert self.wanted is not None

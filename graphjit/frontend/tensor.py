@@ -354,7 +354,8 @@ class Tensor(Methods):
             node = self._grad_fn
             node.watchers = {} if node.watchers is None else node.watchers
             hooks = node.watchers.setdefault(self._output_number, [])
-        hooks.append(hook)
+        retains = bool(hooks) and hooks[-1] == self._add_to_grad
+        hooks.insert(len(hooks) - retains, hook)  # what is retained is what the hooks leave
         return hooks
 
     def backward(

@@ -491,3 +491,13 @@ def test_variable():
         return [v.requires_grad, isinstance(v, kind), isinstance(t.ones(1), kind)]
 
     assert_equal(program)
+
+
+def test_a_retained_gradient_is_what_all_hooks_have_left():
+    """A hook registered after `retain_grad` changed the gradient, but not the retained one."""
+    x = gj.ones(3).requires_grad_()
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda grad: grad * 5)
+    y.sum().backward()
+    assert y.grad.tolist() == [5] * 3 and x.grad.tolist() == [10] * 3
