@@ -6,6 +6,7 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import sys
@@ -167,8 +168,8 @@ class Reads:
         code = function.__code__
         if code.co_filename.startswith(PACKAGE) or _is_library(function.__module__):
             return
-        names = set(_names(code))
-        self.names |= names
+        self.names |= set(_names(code))
+        names = _globals(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded")
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
@@ -218,6 +219,17 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+@functools.lru_cache(maxsize=1024)
+def _globals(code: CodeType) -> frozenset[str]:
+    """The names of globals and built-ins that a function looks up, not those of attributes."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in _LOOK_UPS}
+    nested = [_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return frozenset(found).union(*nested)
+
+
+_LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -384,3 +384,21 @@ def test_small_integers_in_a_dot_product():
     for dtype in (gj.int32, gj.uint8):
         for _ in range(2):
             assert traced(gj.tensor([200, 7]).to(dtype)).dtype is dtype
+
+
+data = [object()]
+
+
+def test_attributes_named_like_globals():
+    """`x.data` was taken for a global `data`, and `model.eval()` for the function `eval`."""
+    model = nn.Linear(2, 2).eval()
+
+    def step(x):
+        model.eval()
+        return x.data * 2
+
+    traced = gj.trace(step)
+    for _ in range(3):
+        assert traced(gj.ones(2)).tolist() == [2, 2]
+        data.append(object())
+    assert traced.stats()["replays"] == 2
