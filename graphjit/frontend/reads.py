@@ -220,8 +220,8 @@ class Reads:
         code = function.__code__
         if code.co_filename.startswith(PACKAGE) or _is_library(function.__module__):
             return
-        names = set(_names(code))
-        self.names |= names
+        self.names |= set(_names(code))
+        names = _globals(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded")
         self.code.add(function, names & vars(builtins).keys() - function.__globals__.keys())
@@ -336,6 +336,17 @@ def _imports(code: CodeType, package: str) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _imports(constant, package)
+
+
+@functools.lru_cache(maxsize=1024)
+def _globals(code: CodeType) -> frozenset[str]:
+    """The names of globals and built-ins that a function looks up, not those of attributes."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in _LOOK_UPS}
+    nested = [_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return frozenset(found).union(*nested)
+
+
+_LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
 
 
 @functools.lru_cache(maxsize=4096)

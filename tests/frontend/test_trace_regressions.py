@@ -412,3 +412,21 @@ def test_gradients_lie_in_order_whatever_the_parameter_was_used_as():
         traced(gj.ones(4, 3))
     assert weight.grad.tolist() == [[6] * 4] * 3
     assert traced.stats()["replays"] == 4
+
+
+data = [object()]
+
+
+def test_attributes_named_like_globals():
+    """`x.data` was taken for a global `data`, and `model.eval()` for the function `eval`."""
+    model = nn.Linear(2, 2).eval()
+
+    def step(x):
+        model.eval()
+        return x.data * 2
+
+    traced = gj.trace(step)
+    for _ in range(3):
+        assert traced(gj.ones(2)).tolist() == [2, 2]
+        data.append(object())
+    assert traced.stats()["replays"] == 2

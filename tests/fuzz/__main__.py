@@ -20,10 +20,11 @@ def main() -> int:
     counts: Counter[str] = Counter()
     unstable: list[int] = []
     start = time.perf_counter()
-    gc.freeze()  # what is loaded by now is not looked through again
     for seed in range(options.seed, options.seed + options.programs):
         program = generate(seed, options.torch)
         verdict = check(program, options.depth, options.torch)
+        if not counts:
+            gc.freeze()  # what is loaded by now is not looked through again
         _count(counts, verdict)
         if verdict.mismatch and verdict.unstable:
             unstable.append(seed)

@@ -29,9 +29,12 @@ def differences(
     expected: Outcome, actual: Outcome, same_library: bool = True
 ) -> Iterator[Difference]:
     """All differences, the first calls first."""
-    for number, (a, b) in enumerate(zip(expected.calls, actual.calls, strict=True)):
+    for number, (a, b) in enumerate(zip(expected.calls, actual.calls)):
         for path, text, size in _observations(a, b, same_library):
             yield Difference(number, path, text, size)
+    if len(expected.calls) != len(actual.calls) or expected.ended != actual.ended:
+        last = min(len(expected.calls), len(actual.calls))
+        yield Difference(last, "errors", "end the program in one run only")
 
 
 Found = Iterator[tuple[str, str, float]]

@@ -17,6 +17,8 @@ from .program import Program
 
 #: first letters of names that the function may put a tensor under: results, holders, containers
 WRITABLE = "rhld"
+#: the error after which a program ends, since how far the backward got before is not compared
+TWICE = "backward through the graph a second time"
 #: names that are not part of a program's state
 BUILT_IN = ("T", "nn", "F", "optim", "data", "loss", "math", "trace")
 
@@ -57,6 +59,8 @@ class Outcome:
     """All calls of a program; `refusal` says why a traced function went on eagerly."""
 
     calls: list[Observation]
+    #: whether it ended with a backward through a tape that had been used up
+    ended: bool = False
     replays: int = 0
     variants: int = 0
     refusal: str = ""
@@ -93,11 +97,17 @@ def execute(program: Program, library: str, wrap: Callable[..., Any] | None = No
         code = compile(program.definition(), "<program>", "exec")
         exec(code, names)
         step = names["step"] = names["trace"](names["function"])
-        calls = [_call(names, call.lines(number)) for number, call in enumerate(program.calls)]
-    if wrap is None:
-        return Outcome(calls)
-    stats = step.stats()
-    return Outcome(calls, stats["replays"], stats["variants"], step.eager_reason or "")
+        outcome = Outcome([])
+        for number, call in enumerate(program.calls):
+            seen = _call(names, call.lines(number))
+            if any(TWICE in error for error in seen.errors):
+                outcome.ended = True
+                break
+            outcome.calls.append(seen)
+    if wrap is not None:
+        stats, outcome.refusal = step.stats(), step.eager_reason or ""
+        outcome.replays, outcome.variants = stats["replays"], stats["variants"]
+    return outcome
 
 
 def _call(names: dict[str, Any], lines: list[str]) -> Observation:

@@ -139,10 +139,13 @@ class Generator:
     def _calls(self) -> tuple[Call, ...]:
         floats = self.random.random() < 0.5
         calls: list[Call] = []
-        for number in range(2 + self.random.randint(2, 5)):
-            changes = self._changes() if number > 1 else ()
-            no_grad = number > 1 and self.random.random() < 0.05
-            calls.append(Call(changes, self._call_text(number, floats), no_grad))
+        for number in range(self.random.choice((4, 5, 6, 7, 10))):
+            if number > 1 and self.random.random() < 0.25:
+                calls.append(Call((), calls[-1].text, calls[-1].no_grad))
+            else:
+                changes = self._changes() if number > 1 else ()
+                no_grad = number > 1 and self.random.random() < 0.05
+                calls.append(Call(changes, self._call_text(number, floats), no_grad))
             self.filler.results += 1
         return tuple(calls)
 

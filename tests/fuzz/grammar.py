@@ -91,16 +91,16 @@ INPLACE = """
 {w}.masked_fill_({b}, {n}) | {w}.relu_() | {w}.sub_({w}) | {w}.transpose(0, -1)[{s}] = {n}
 {w}.flatten()[0] = {n} | {w}.index_add_(0, T.tensor([0]), {f}) | {w}[..., 0] = {t} | {w}.exp_()
 {w}.unsqueeze(0).add_({n}) | {w}.diagonal().fill_({n}) | {w}[{i}.long().abs() % 2] += {n} | {w}.tanh_()
-{w}.squeeze_() | {w}.detach_() | {w}.mul_({q}) | {w}[{s}] = {q} | {w}.fill_({q}) | {w}.copy_({w})
-{w}[{i}.long().abs() % 2] = {t} | {w}[{b}] = {t} | {w}.addcmul_({f}, {f}) | {w}.unsqueeze_(0)
+{w}.mul_({q}) | {w}[{s}] = {q} | {w}.fill_({q}) | {w}.copy_({w})
+{w}[{i}.long().abs() % 2] = {t} | {w}[{b}] = {t} | {w}.addcmul_({f}, {f}) | {w}.sub_({t})
 {w}.scatter_(0, {t}.argsort(0), {n}) | {w}.index_fill_(0, T.tensor([0]), {n}) | {w}.add_({w}[{s}])
 {w}.index_put_(({i}.long().abs() % 2,), {t}) | {w}[{s}] = {w}[{s}] | {w}[1:] = {w}[:-1] | {w}.copy_({w}.flip(0))
-{w}.masked_fill_({t} > {n}, {n}) | {w}[[0, -1]] = {n} | {w}.round_() | {w}.abs_().sqrt_() | {w}.t_()
+{w}.masked_fill_({t} > {n}, {n}) | {w}[[0, -1]] = {n} | {w}.round_() | {w}.abs_().sqrt_()
 """
 
 RANDOM_INPLACE = """
 {w}.uniform_() | {w}.normal_() | {w}.bernoulli_(0.5) | {w}.uniform_(-1, 1) | {w}.normal_(0, 0.1)
-{w}.random_(5) | nn.init.uniform_({p}) | T.manual_seed({k}) | T.rand(2) | {w}.exponential_()
+{w}.random_(5) | nn.init.uniform_({p}) | T.rand(2) | {w}.exponential_() | nn.init.normal_({p})
 """
 
 EFFECTS = """
@@ -111,10 +111,11 @@ EFFECTS = """
 with T.no_grad(): {p}.mul_(0.9) | with T.no_grad(): {p}.sub_({p}.grad * 0.1) | {o}.zero_grad(False)
 nn.utils.clip_grad_norm_({m}.parameters(), 0.5) | {p}.data.mul_(0.9) | {p}.data[{s}] = {n}
 {p}.requires_grad_(False) | {m}.eval() | {m}.train() | {o}.param_groups[0]['lr'] = 0.02
-h0.value = {f} | l0.append({n}) | l0[0] = {n} | h0.count = h0.count + 1 | d0['t'] = {f} | l0.append({q})
+h0.value = {f} | l0.append({n}) | h0.count = h0.count + 1 | d0['t'] = {f} | {p}.grad = None
 h0.value = {f} | h0.value = h0.value * 0.5 + {f}.detach() | {m}.held = {f} | h0.scale = {q} | {u}.step()
 nn.utils.clip_grad_norm_([{p}], 0.5) | {o}.param_groups[0]['lr'] = {q} | {f}.register_hook(lambda g: g * 2)
 {e}.append({q}) | {e}.append({f}) | {e}.append({f}.sum().item()) | {e}.append({q} > {n}) | {e}.append({t})
+{w}.squeeze_() | {w}.t_() | {w}.unsqueeze_(0) | {w}.detach_() | T.manual_seed({k}) | {p}.sum().backward()
 nn.utils.clip_grad_value_([{p}], 0.1) | {h}({f}).sum().backward() | {m}.count = {q} | h0.value = {t}.detach()
 """
 
