@@ -34,10 +34,14 @@ def product(dtype: str) -> Callable[..., None]:
 
     @inline
     def even_strip(columns: int) -> Any:
-        """Columns of the next strip: four vectors are two and two, not three and one."""
+        """Columns of the next strip: four vectors are two and two, not three and one.
+
+        Not even a last vector that is not full is left alone, which would have nothing to overlap.
+        """
         count = (columns + lanes - 1) // lanes
         strips = (count + vectors - 1) // vectors
-        return min(columns, (count + strips - 1) // strips * lanes)
+        width = min(columns, (count + strips - 1) // strips * lanes)
+        return width - lanes if lanes < width and 0 < columns - width < lanes else width
 
     @inline
     def wide_strips(
