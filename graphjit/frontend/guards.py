@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Set
+from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
@@ -314,7 +315,7 @@ class CodeGuard:
     container: ClassVar[None] = None
     expected: ClassVar[None] = None
 
-    def add(self, function: FunctionType, builtins: Set[str]) -> None:
+    def add(self, function: FunctionType, builtins: AbstractSet[str]) -> None:
         """Guard `function`, whose code uses these built-in names."""
         self.codes.append((function, function.__code__))
         if builtins:
