@@ -430,3 +430,24 @@ def test_attributes_named_like_globals():
         assert traced(gj.ones(2)).tolist() == [2, 2]
         data.append(object())
     assert traced.stats()["replays"] == 2
+
+
+def test_a_gradient_that_is_another_tensor_too():
+    """A replay added to `p.grad` as if it were not the gradient of `q`, an argument or `p` too."""
+    p, q = gj.ones(2, requires_grad=True), gj.ones(2, requires_grad=True)
+
+    def step(x):
+        (p * q * x).sum().backward()
+
+    traced, found = gj.trace(step), []
+    for function in (step, traced):
+        for _ in range(4):
+            p.grad, q.grad = gj.zeros(2), gj.zeros(2)
+            function(gj.ones(2))
+        p.grad = q.grad = gj.zeros(2)
+        function(gj.ones(2))
+        found.append([p.grad.tolist()])
+        p.grad, q.grad = gj.ones(2), gj.zeros(2)
+        function(p.grad)
+        found[-1] += [p.grad.tolist(), q.grad.tolist()]
+    assert found[0] == found[1] == [[2, 2], [2, 2], [1, 1]]
