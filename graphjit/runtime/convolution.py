@@ -166,6 +166,7 @@ def _instruction(
         word.CHANNEL_STEP: steps.channels,
         word.ROW_STEP: steps.rows,
         word.PRODUCT: gemm.function(dtype),
+        word.GATHER: library.kernel("columns", "gather", dtype.name, operands=6),
         word.SCRATCH: Scratch(size) if size else 0,
     }
     across = c.weight.shape[3] if c.weight.shape[3] in UNROLLED_WIDTHS else 0

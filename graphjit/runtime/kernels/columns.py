@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..language import inline, vector
+from ..language import i64, inline, vector
 from ..language.instructions import (
     argument,
+    call,
     every_nth,
     lane_mask,
     loader,
@@ -21,6 +22,7 @@ from ..language.instructions import (
 )
 from ..language.types import Type, lanes_of
 from ..words import convolution as word
+from .elements import REAL
 
 #: Numbers of the buffers, for the compiler to tell apart.
 MATRIX, IMAGE = 0, 1
@@ -60,14 +62,19 @@ def covered(table: int, axis: int, place: int) -> Any:
     return first, max(first, min(extent, last))
 
 
-def gather(element: Type) -> Callable[..., None]:
-    """A helper `gather(table, matrix, image, channels, first, last)`: columns of an image.
+#: `lay_out(address of a gather function, *its operands)`
+lay_out = call(None, *[i64] * 6)
 
-    Only of output rows first..last, and zero in the padding. `matrix` and `image` are addresses;
-    the image's is of its first channel. The matrix is written by whole vectors from its beginning
-    to its end: what one has too much is written over by the next, and the matrix is followed by
-    room for a vector.
+
+def gather(dtype: str) -> Callable[..., None]:
+    """The function `gather(table, matrix, image, channels, first, last)`: columns of an image.
+
+    Kernels call it by its address, so that its code is made once. Only of output rows first..last,
+    and zero in the padding. `matrix` and `image` are addresses; the image's is of its first
+    channel. The matrix is written by whole vectors from its beginning to its end: what one has too
+    much is written over by the next, and the matrix is followed by room for a vector.
     """
+    element = REAL[dtype]
     size, lanes = element.size, lanes_of(element)
     kind = vector(element, lanes)
     store = vector_storer(kind, MATRIX)
@@ -96,7 +103,6 @@ def gather(element: Type) -> Callable[..., None]:
         rows(matrix, source, count, width, left, right, step, size * down)
         clear(matrix + size * count * width, below * width)
 
-    @inline
     def gather(table: int, matrix: int, image: int, channels: int, first: int, last: int) -> None:
         size_of_row = size * (last - first) * argument(table, word.OUT_WIDTH)
         row_stride = argument(table, word.IMAGE_STRIDES + 2)
@@ -308,12 +314,11 @@ def _sum_dense(element: Type, across: int) -> Callable[..., None]:
         top = min(begin, max(0, first + start(table, 0, 0)))
         for x in range(0, width, lanes):
             row, masks = image + top * down, [mask(table, x, j) for j in known]
-            for y in range(top, begin):
+            for y in range(top, end):
                 total = place_sum(table, matrix, y, x, masks, first, last)
-                store(row, x, load_image(row, x, width - x) + total, width - x)
-                row += down
-            for y in range(begin, end):
-                store(row, x, place_sum(table, matrix, y, x, masks, first, last), width - x)
+                if y < begin:
+                    total += load_image(row, x, width - x)
+                store(row, x, total, width - x)
                 row += down
 
     return dense

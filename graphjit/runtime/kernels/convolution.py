@@ -13,7 +13,7 @@ from typing import Any
 from ..language import inline
 from ..language.instructions import argument, loader, storer
 from ..words import convolution as word
-from .columns import gather, places, scatter, taps
+from .columns import lay_out, places, scatter, taps
 from .elements import REAL
 from .packing import pack
 from .products import multiply
@@ -61,7 +61,6 @@ class Parts:
     def __init__(self, dtype: str) -> None:
         self.element = REAL[dtype]
         self.size = self.element.size
-        self.gather = gather(self.element)
         self.image = self._image()
         self.columns = self._columns()
         self.copy_weights = self._copy_weights()
@@ -82,7 +81,7 @@ class Parts:
         return image
 
     def _columns(self) -> Callable[..., Any]:
-        size, gather, image = self.size, self.gather, self.image
+        size, image = self.size, self.image
 
         @inline
         def columns(
@@ -101,7 +100,10 @@ class Parts:
                 next = channels * taps(table) * row
                 for i in range(count):
                     source = image(table, sample + i, channel)
-                    gather(table, target + size * i * next, source, channels, first, last)
+                    lay_out(
+                        argument(table, word.GATHER), table, target + size * i * next, source,
+                        channels, first, last,
+                    )  # fmt: skip
             return target, row, next
 
         return columns

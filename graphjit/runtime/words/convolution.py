@@ -41,7 +41,8 @@ three is computed from the others.
     SAMPLE_STEP,  # samples, channels and output rows whose columns are laid out at a time
     CHANNEL_STEP,
     ROW_STEP,
-    PRODUCT,  # address of the function that computes matrix products
+    PRODUCT,  # addresses of the functions that multiply matrices, and lay out columns
+    GATHER,
     SCRATCH,
     # Where parts of the scratch begin, in bytes from its start; 0 for those that are not needed.
     WEIGHT_AT,  # a copy of the weights, if they do not lie in rows without gaps
@@ -51,4 +52,4 @@ three is computed from the others.
     LEFT_AT,  # what a matrix product copies of its factors
     RIGHT_AT,
     WORDS,
-) = range(44)
+) = range(45)
