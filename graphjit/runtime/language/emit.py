@@ -21,6 +21,7 @@ from llvmlite import ir
 from ...errors import CompileError
 from . import operators
 from .hints import Lanes, annotate
+from .names import fixed_names
 from .types import (
     Type,
     constant,
@@ -74,6 +75,7 @@ class Scope:
     """
 
     outer: Mapping[str, Any]
+    fixed: frozenset[str] = frozenset()
     names: dict[str, Any] = field(default_factory=dict)
     result: Any = None
     exit: Any = None
@@ -91,10 +93,11 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A function's tree, the names it assigns, and those it finds outside itself."""
+    """A function's tree, the names it assigns, which of these once, and those it finds outside."""
 
     tree: ast.FunctionDef
     assigned: frozenset[str]
+    fixed: frozenset[str]
     outer: Mapping[str, Any]
 
 
@@ -115,7 +118,7 @@ def read(function: Callable[..., Any]) -> Source:
 def parsed(tree: ast.FunctionDef, outer: Mapping[str, Any]) -> Source:
     """The source whose tree is `tree`, with names from `outer`."""
     stores = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _is_store(n)}
-    return Source(tree, frozenset(stores), outer)
+    return Source(tree, frozenset(stores), fixed_names(tree), outer)
 
 
 def _is_store(name: ast.Name) -> bool:
@@ -177,6 +180,9 @@ class Emitter:
         match target:
             case ast.Name(id=name):
                 names = self.scope.names
+                if name in self.scope.fixed:
+                    names[name] = self.settled(value)
+                    return
                 if name not in names:
                     names[name] = self.variable(value)
                 names[name] = self.put(names[name], value)
@@ -357,7 +363,7 @@ class Emitter:
     def inlined(self, source: Source, arguments: Sequence[Any]) -> Any:
         """Emit a function's body here; its value, or None."""
         caller, loops = self.scope, self.loops
-        scope = self.scope = Scope(source.outer)
+        scope = self.scope = Scope(source.outer, source.fixed)
         self.loops = []
         parameters = [parameter.arg for parameter in source.tree.args.args]
         for name, value in zip(parameters, arguments, strict=True):
