@@ -411,7 +411,7 @@ def test_mixed_dtypes():
 
 
 def test_grad_of_an_intermediate_spares_what_made_it():
-    """`grad(y, u)` used up the node that made `u`, so that no other backward could go through it."""
+    """`grad(y, u)` used up the node that made `u`: no other backward could go through it."""
 
     def program(t):
         p = t.ones(2, requires_grad=True)
