@@ -8,6 +8,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from types import FrameType
 
@@ -27,11 +28,23 @@ class CompileError(GraphjitError):
 
 
 class CheckFailed(GraphjitError):
-    """An operand had a value that eager code raises for; the call is to be run eagerly."""
+    """Check number `index` of a graph is false: this is not a call that the graph was made for."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"check {index} of the graph is false")
+        self.index = index
 
 
 class TraceRefused(GraphjitError):
     """Recording met something that a replay could get wrong; the function runs eagerly."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpointed function did something else when backward ran it again."""
+
+
+class TraceWarning(UserWarning):
+    """A traced function does something that its replays will not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,19 @@ def user_location() -> Location | None:
     if frame is None:
         return None
     return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def warn(message: str) -> None:
+    """A UserWarning at the user's line."""
+    frame = user_frame()
+    if frame is None:
+        warnings.warn(message, stacklevel=2)
+        return
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    module = frame.f_globals.get("__name__")
+    warnings.warn_explicit(
+        message, UserWarning, frame.f_code.co_filename, frame.f_lineno, module, registry
+    )
 
 
 def locate(error: Exception) -> Exception:

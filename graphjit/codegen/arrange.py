@@ -105,8 +105,8 @@ def with_split(program: Program, base: int, length: int) -> Program:
     def extended_value(value: Value) -> Value:
         detail = value.detail
         if isinstance(detail, Reduction):
-            detail = replace(detail, axes=extended(detail.axes))
-        return replace(value, axes=extended(value.axes), detail=detail)
+            detail = Reduction(detail.combine, detail.identity, extended(detail.axes))
+        return Value(value.op, value.args, value.dtype, extended(value.axes), detail)
 
     return Program(
         (*program.extents, -(-program.extents[base] // length)),
@@ -143,6 +143,8 @@ def _size(program: Program, slot: Slot) -> int:
 
 def _single_axis_reductions(program: Program, inwards: Sequence[int]) -> Program:
     """Each reduction as a chain in the order `inwards`: vector axis first, then innermost first."""
+    if not program.reductions():
+        return program
     values: list[Value] = []
     new: list[int] = []
     for value in program.values:
@@ -150,7 +152,7 @@ def _single_axis_reductions(program: Program, inwards: Sequence[int]) -> Program
         if isinstance(value.detail, Reduction):
             _append_chain(program, values, value, args[0], inwards)
         else:
-            values.append(replace(value, args=args))
+            values.append(Value(value.op, args, value.dtype, value.axes, value.detail))
         new.append(len(values) - 1)
     stores = tuple(Store(store.slot, new[store.value], store.axes) for store in program.stores)
     return replace(program, values=tuple(values), stores=stores)

@@ -8,24 +8,26 @@ buffer has an address range of its own, far from all others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .. import config
-from ..errors import CompileError
+from .. import config, progress
+from ..errors import CheckFailed, CompileError, Location
 from ..ir.graph import Builder, Graph, Node, Spec, Value
+from ..ir.interp import DONE, HOST_ERRORS, HOST_FAILED
 from ..ops.core import OPS
 from ..passes.memory import Interval, allocate, describe, inherited
 from ..runtime.checks import require
 from ..runtime.instruction import Arena, Argument, External, HostCall, Instruction, Layout
-from ..runtime.program import Program
-from .library import in_library, library_call
+from ..runtime.program import Program, Timing
+from .library import in_library, library_call, node_cost
 from .lower import lower
 from .placement import Placement
-from .views import is_view, sliced, view_layout
+from .views import sliced, view_layout
 
 #: address range of one buffer before memory is laid out; no buffer is as large
 SPAN = 1 << 44
@@ -49,12 +51,15 @@ class Assembled:
         sources: dict[str, str],
         fallbacks: list[Fallback],
         memory: str,
+        checked: dict[int, int],
     ) -> None:
         self.graph = graph
         self.program = program
         self.sources = sources
         self.fallbacks = fallbacks
         self.memory = memory
+        #: the check that each instruction of a check tests, by the instruction's number from 1
+        self.checked = checked
         self.bound: dict[int, np.ndarray] = {}
 
     def bind(self, slot: int, array: np.ndarray) -> None:
@@ -62,10 +67,11 @@ class Assembled:
         self.bound[slot] = array
         self.program.bind(slot, array)
 
-    def profile(self, arrays: Sequence[np.ndarray]) -> list[str]:
+    def profile(self, arrays: Sequence[np.ndarray]) -> list[Timing]:
         """Each instruction with its shortest time; run on copies, so that nothing changes.
 
-        `arrays` are the inputs that are not bound.
+        `arrays` are the inputs that are not bound. CheckFailed if the call would stop before its
+        end.
         """
         passed = iter(arrays)
         values = [
@@ -74,22 +80,40 @@ class Assembled:
         ]
         values += [np.empty(v.shape, v.dtype.numpy) for v in self.graph.outputs]
         program = Program(self.program.instructions, len(values), 0, self.program.memory.arena)
-        rows = program.profile(*values)
-        return [f"{1e6 * row.seconds:10.2f} us  {row.name}" for row in rows]
+        twin = Assembled(
+            self.graph, program, self.sources, self.fallbacks, self.memory, self.checked
+        )
+        if (stopped := twin.run(*values)) != DONE:
+            raise CheckFailed(stopped)
+        return program.profile(*values)
 
-    def run(self, *arrays: np.ndarray) -> bool:
+    def run(self, *arrays: np.ndarray) -> int:
         """Compute the outputs and update inputs in place.
 
-        False, with nothing changed, if a check or a call on the host fails: eager code, run
-        instead, then raises the right error. `arrays` are the inputs that are not bound, with the
-        strides that the graph was compiled for, then the outputs.
+        Returns DONE; or, with nothing changed, the number of the first check that is false, or
+        HOST_FAILED where a call on the host raised an error. `arrays` are the inputs that are not
+        bound, with the strides that the graph was compiled for, then the outputs.
         """
         if not self.fallbacks:
-            return self.program(*arrays) == 0
-        try:
-            return self.program(*arrays) == 0
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-            return False
+            stopped = self.program(*arrays)
+        else:
+            try:
+                stopped = self.program(*arrays)
+            except HOST_ERRORS:
+                return HOST_FAILED
+        return self.checked[stopped] if stopped else DONE
+
+
+    def entry(self) -> Callable[..., int]:
+        """What is called in usual calls: 0 where all is done, else `run` is to be called."""
+        if self.fallbacks:
+            return lambda *arrays: self.run(*arrays) - DONE
+        return self.program.entry
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
+        return self.program.runs
 
 
 def assemble(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled:
@@ -106,6 +130,8 @@ class _Assembler:
         self.instructions: list[Instruction | HostCall] = []
         self.sources: dict[str, str] = {}
         self.fallbacks: list[Fallback] = []
+        self.unchecked = deque(graph.checks)
+        self.checked: dict[int, int] = {}
         self.layouts: dict[Value, Layout] = {
             value: Layout(External(slot), value.shape, step, value.dtype)
             for slot, (value, step) in enumerate(zip(graph.inputs, strides, strict=True))
@@ -122,18 +148,29 @@ class _Assembler:
                 self.placement.offer_base(node)
 
     def run(self) -> Assembled:
-        checks = set(self.graph.checks)
-        for node in self.graph.nodes:
+        self._emit_checks()
+        for number, node in enumerate(self.graph.nodes, 1):
+            progress.report(f"kernels, {number} of {len(self.graph.nodes)} nodes")
+            mark, lines = len(self.instructions), _lines(node)
             self._emit(node)
-            for value in checks.intersection(node.outputs):
-                self.instructions.append(require(self.layouts[value]))
+            self._emit_checks()
+            self.instructions[mark:] = [replace(i, lines=lines) for i in self.instructions[mark:]]
         for slot, value in enumerate(self.graph.outputs, len(self.graph.inputs)):
             self._settle(value, Layout.contiguous(External(slot), value.shape, value.dtype))
         self._settle_updates()
         arena, memory = self._lay_out()
         slots = len(self.graph.inputs) + len(self.graph.outputs)
         program = Program(self.instructions, slots, 0, arena)
-        return Assembled(self.graph, program, self.sources, self.fallbacks, memory)
+        return Assembled(
+            self.graph, program, self.sources, self.fallbacks, memory, self.checked
+        )
+
+    def _emit_checks(self) -> None:
+        """Test the checks that are known by now, in order: each relies on those before it."""
+        while self.unchecked and self.unchecked[0] in self.layouts:
+            value = self.unchecked.popleft()
+            self.instructions.append(require(self.layouts[value]))
+            self.checked[len(self.instructions)] = len(self.graph.checks) - len(self.unchecked) - 1
 
     # --- values -------------------------------------------------------------------------------
 
@@ -163,10 +200,11 @@ class _Assembler:
     def _settle_updates(self) -> None:
         """Updated inputs get their values; those found in other updated inputs are saved first."""
         moves = [(self.layouts[new], self.layouts[old]) for old, new in self.graph.updates]
+        written = {_memory(home) for _, home in moves}
         saved = []
         for found, home in moves:
             place = found
-            if found != home and any(_same_memory(found, other) for _, other in moves):
+            if found != home and _memory(found) in written:
                 place = Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
                 self._copy(found, place)
             saved.append((place, home))
@@ -180,7 +218,7 @@ class _Assembler:
     # --- nodes --------------------------------------------------------------------------------
 
     def _emit(self, node: Node) -> None:
-        if is_view(node):
+        if node.op.moves_nothing:
             self._emit_view(node)
         elif node.op.name == "concat":
             self._emit_concat(node)
@@ -232,8 +270,9 @@ class _Assembler:
             self.fallbacks.append(Fallback(node, str(error)))
             homes = [self._clear_of(home, operands) for home in homes]
             function = functools.partial(node.op.eval, np, **node.kwargs)
+            cost = node_cost(node, operands, homes)
             self.instructions.append(
-                HostCall(node.op.name, function, tuple(operands), tuple(homes))
+                HostCall(node.op.name, function, tuple(operands), tuple(homes), cost)
             )
         self.layouts.update(zip(node.outputs, homes, strict=True))
 
@@ -261,14 +300,15 @@ class _Assembler:
 
         None if it overlaps an operand that is read at other indices.
         """
-        touching = [i for i, layout in enumerate(operands) if _same_memory(layout, home)]
+        place = _memory(home)
+        touching = [i for i, layout in enumerate(operands) if _memory(layout) == place]
         if not touching:
             return -1
         return touching[0] if all(_congruent(operands[i], home) for i in touching) else None
 
     def _clear_of(self, home: Layout, operands: Sequence[Layout]) -> Layout:
         """`home`, or a buffer of its own if an operand lies there; it is copied home at the end."""
-        if any(_same_memory(layout, home) for layout in operands):
+        if _memory(home) in map(_memory, operands):
             return Layout.contiguous(self._buffer(home.nbytes), home.shape, home.dtype)
         return home
 
@@ -301,6 +341,12 @@ class _Assembler:
         place = dict(zip(used, offsets, strict=True))
         self.instructions = [_moved(i, place) for i in self.instructions]
         return size, describe(intervals, size)
+
+
+def _lines(node: Node) -> tuple[Location, ...]:
+    """The user's lines that a node does the work of, in their order in the graph."""
+    nodes = node.attr("body").nodes if node.op.name == "fused" else (node,)
+    return tuple(dict.fromkeys(each.loc for each in nodes if each.loc is not None))
 
 
 def _twin(array: np.ndarray) -> np.ndarray:
@@ -339,13 +385,10 @@ def _congruent(a: Layout, b: Layout) -> bool:
     return a.pointer == b.pointer and steps[0] == steps[1]
 
 
-def _same_memory(a: Layout, b: Layout) -> bool:
-    """Whether two layouts lie in one buffer."""
-    if isinstance(a.pointer, External) and isinstance(b.pointer, External):
-        return a.pointer.slot == b.pointer.slot
-    if isinstance(a.pointer, Arena) and isinstance(b.pointer, Arena):
-        return a.pointer.offset // SPAN == b.pointer.offset // SPAN
-    return False
+def _memory(layout: Layout) -> int:
+    """The number of the buffer that a layout lies in; arrays that are passed have negative ones."""
+    pointer = layout.pointer
+    return pointer.offset // SPAN if isinstance(pointer, Arena) else -1 - pointer.slot
 
 
 def _arenas(instruction: Instruction | HostCall) -> Iterator[Arena]:

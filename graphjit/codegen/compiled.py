@@ -7,14 +7,12 @@ calls determine the machine code: they are the key of the cache.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from .. import config
 from ..runtime import cache as object_cache
-from ..runtime import language, objects
-from ..runtime.kernels import scratch
+from ..runtime import objects
 from .kernel_text import Printer
 from .loops import Kernel
 
@@ -34,28 +32,28 @@ def compile_kernel(kernel: Kernel) -> int:
 
 @cache
 def _address(kernel: Kernel, emitter: str) -> int:
-    build, text = _builder(emitter), source(kernel)
-    key = f"fused {emitter} {_digest()}\n{text}"
-    return object_cache.kernel_address(key, lambda: build(text))
-
-
-def _builder(emitter: str) -> Callable[[str], objects.ObjectCode]:
-    """What makes object code of a kernel's text."""
     if emitter not in EMITTERS:
         raise ValueError(f"GRAPHJIT_EMITTER must be {' or '.join(EMITTERS)}, got {emitter!r}")
+    text = source(kernel)
+    key = f"fused {emitter} {_digest()}\n{text}"
+    return object_cache.kernel_address(key, lambda: _build(emitter, text))
+
+
+def _build(emitter: str, text: str) -> objects.ObjectCode:
+    """Object code of a kernel's text. What makes it is loaded only for a kernel that is new."""
     module = importlib.import_module(f"{__package__}.emit_{emitter}")
-    build: Callable[[str], objects.ObjectCode] = module.build
-    return build
+    code: objects.ObjectCode = module.build(text)
+    return code
 
 
 @cache
 def _digest() -> str:
     """Stands for the code of the functions that texts call, and of what compiles them."""
-    here, there = Path(__file__).parent, Path(language.__file__).parent
+    here, runtime = Path(__file__).parent, Path(objects.__file__).parent
     return object_cache.source_digest(
         *sorted(here.glob("vecmath/*.py")),
         *sorted(here.glob("emit_*.py")),
-        *sorted(there.glob("*.py")),
+        *sorted(runtime.glob("language/*.py")),
         here / "instructions.py",
-        Path(scratch.__file__),
+        runtime / "kernels" / "scratch.py",
     )

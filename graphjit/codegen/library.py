@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import CompileError
 from ..ir.graph import Node, Operation
 from ..runtime import convolution, gemm, pooling
-from ..runtime.instruction import Instruction, Layout
+from ..runtime.instruction import Cost, Instruction, Layout, traffic
 
 Emit = Callable[[Node, Sequence[Layout], Sequence[Layout]], Instruction]
 
@@ -44,6 +45,14 @@ def library_call(
 ) -> Instruction:
     """The library's instruction for `node`; CompileError if it has none for these layouts."""
     try:
-        return _LIBRARY[node.op.name](node, operands, homes)
+        instruction = _LIBRARY[node.op.name](node, operands, homes)
     except ValueError as error:
         raise CompileError(str(error)) from error
+    return replace(instruction, cost=node_cost(node, operands, homes))
+
+
+def node_cost(node: Node, operands: Sequence[Layout], homes: Sequence[Layout]) -> Cost:
+    """What a node that is computed as a whole moves and computes."""
+    specs = (node.outputs[0].spec, *(value.spec for value in node.inputs)) if node.outputs else ()
+    flops = node.op.flops(*specs, **node.kwargs) if node.op.flops is not None else 0
+    return Cost(traffic(operands, homes), flops, homes[0].dtype if homes else None)

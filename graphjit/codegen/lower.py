@@ -17,6 +17,7 @@ from ..ops.scalar import INSTRUCTIONS
 from ..runtime.instruction import (
     Arena,
     Argument,
+    Cost,
     External,
     Instruction,
     Layout,
@@ -30,7 +31,7 @@ from .flatten import Operand, flatten
 from .loops import Buffer, Kernel, Let, Local, Pieces, Update, statements
 from .merge import merged
 from .phases import split
-from .program import Program, Slot, Workspace, axis_set, members
+from .program import LOAD, REDUCE, Program, Slot, Value, Workspace, axis_set, members
 from .schedule import schedule
 from .unroll import unrolled
 
@@ -42,13 +43,13 @@ STACK_BYTES = 128 * 1024
 class KernelCall:
     """A kernel with its arguments, to be run over 0..extent of its parallel index.
 
-    `work` is the cost of one index, in additions of one vector element.
+    `cost` is that of the whole range.
     """
 
     kernel: Kernel
     args: tuple[Argument | Workspace, ...]
     extent: int
-    work: int
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Lowered:
             args = tuple(_placed(argument, workspace) for argument in call.args)
             address = compile_kernel(call.kernel)
             name = _unique_name(call.kernel)
-            yield Instruction(name, address, args, 0, call.extent), source(call.kernel)
+            instruction = Instruction(name, address, args, 0, call.extent, call.cost)
+            yield instruction, source(call.kernel)
 
 
 @cache
@@ -197,7 +199,7 @@ def _call(program: Program) -> KernelCall:
     )
     extent = math.prod(program.extents[axis] for axis in parallel)
     args = _arguments(kernel, program, bytes_needed)
-    return KernelCall(kernel, args, extent, _work(program, extent))
+    return KernelCall(kernel, args, extent, _cost(program))
 
 
 def _fixed(length: int) -> int | None:
@@ -243,14 +245,33 @@ def _arguments(
     return tuple(args)
 
 
-def _work(program: Program, extent: int) -> int:
-    """The mean cost of one of `extent` indices."""
+def _indices(program: Program, value: Value) -> int:
+    """How often `value` is computed: a reduction, for each index of its operand."""
+    reach = value.axes
+    for arg in value.args:
+        reach |= program.values[arg].axes
     counts = axis_set(split.axis for split in program.splits)
-    total = len(program.stores)
-    for value in program.values:
-        reach = value.axes
-        for arg in value.args:
-            reach |= program.values[arg].axes
-        extents = [program.extents[axis] for axis in members(reach & ~counts)]
-        total += math.prod(extents) * cost_of(value)
-    return -(-total // max(extent, 1))
+    return math.prod(program.extents[axis] for axis in members(reach & ~counts))
+
+
+def _cost(program: Program) -> Cost:
+    """What is loaded and stored, each slot once, and what is computed."""
+    loaded = {value.detail for value in program.values if value.op == LOAD}
+    stored = {store.slot for store in program.stores}
+    nbytes = sum(_footprint(program, slot) for slot in (*loaded, *stored))
+    computed = [value for value in program.values if value.op != LOAD]
+    flops = sum(_indices(program, value) * _flops(value) for value in computed)
+    floats = (value.dtype for value in computed if value.dtype.category == 2)
+    return Cost(nbytes, flops, max(floats, key=lambda dtype: dtype.itemsize, default=None))
+
+
+def _flops(value: Value) -> int:
+    return 1 if value.op == REDUCE else cost_of(value)
+
+
+def _footprint(program: Program, number: object) -> int:
+    """Bytes of memory that a slot reaches."""
+    assert isinstance(number, int)
+    slot = program.slots[number]
+    pairs = zip(program.extents, slot.strides, strict=True)
+    return slot.dtype.itemsize * math.prod(extent for extent, stride in pairs if stride)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 from .program import (
     INDEX,
@@ -55,11 +56,14 @@ def pruned(program: Program) -> Program:
         if number not in needed:
             needed.add(number)
             stack.extend(program.values[number].args)
+    slots = {store.slot for store in program.stores}
+    slots |= {_detail(program, n) for n in needed if program.values[n].op == LOAD}
+    scalars = {_detail(program, n) for n in needed if program.values[n].op == SCALAR}
+    used = (len(needed), len(slots), len(scalars))
+    if used == (len(program.values), len(program.slots), len(program.scalars)):
+        return program
     kept = sorted(needed)
     new = {number: position for position, number in enumerate(kept)}
-    slots = {store.slot for store in program.stores}
-    slots |= {_detail(program, n) for n in kept if program.values[n].op == LOAD}
-    scalars = {_detail(program, n) for n in kept if program.values[n].op == SCALAR}
     new_slot = {slot: position for position, slot in enumerate(sorted(slots))}
     new_scalar = {scalar: position for position, scalar in enumerate(sorted(scalars))}
 
@@ -69,7 +73,8 @@ def pruned(program: Program) -> Program:
             detail = new_slot[_as_int(detail)]
         elif value.op == SCALAR:
             detail = new_scalar[_as_int(detail)]
-        return replace(value, args=tuple(new[arg] for arg in value.args), detail=detail)
+        args = tuple(new[arg] for arg in value.args)
+        return Value(value.op, args, value.dtype, value.axes, detail)
 
     return replace(
         program,
@@ -146,8 +151,11 @@ def _mergeable(program: Program, outer: int, inner: int) -> bool:
 
 def _regrouped(program: Program, groups: Sequence[Sequence[int]]) -> Program:
     """`program` with each group of adjacent axes as one axis, in the order of `groups`."""
+    if [*groups] == [[axis] for axis in range(len(program.extents))]:
+        return program
     new_axis = {axis: number for number, group in enumerate(groups) for axis in group}
 
+    @cache
     def renumber(axes: Axes) -> Axes:
         return axis_set({new_axis[axis] for axis in members(axes)})
 
@@ -165,9 +173,9 @@ def _regrouped(program: Program, groups: Sequence[Sequence[int]]) -> Program:
 def _renumbered(value: Value, renumber: Callable[[Axes], Axes]) -> Value:
     detail = value.detail
     if isinstance(detail, Reduction):
-        detail = replace(detail, axes=renumber(detail.axes))
+        detail = Reduction(detail.combine, detail.identity, renumber(detail.axes))
     axes = renumber(value.axes)
     if value.op == INDEX:
         # A split axis goes with the one that it splits.
         detail = renumber(1 << _as_int(value.detail)).bit_length() - 1
-    return replace(value, axes=axes, detail=detail)
+    return Value(value.op, value.args, value.dtype, axes, detail)

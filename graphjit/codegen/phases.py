@@ -87,6 +87,9 @@ def _separate(program: Program) -> list[Program]:
         whole = [s for s in rest.stores if s.axes & shared == shared]
         most = max(rest.stores, key=lambda store: store.axes.bit_count())
         whole = whole or [s for s in rest.stores if s.axes == most.axes]
+        if len(whole) == len(rest.stores):
+            parts.append(merged(rest))
+            break
         parts.append(merged(replace(rest, stores=tuple(whole))))
         left = tuple(store for store in rest.stores if store not in whole)
         rest = merged(replace(rest, stores=left))

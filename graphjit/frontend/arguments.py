@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from .. import config, dtypes
@@ -89,6 +90,15 @@ def check_tensor(function: str, value: Any, argument: str = "input", position: i
         f"{function}(): argument '{argument}' (position {position}) must be Tensor, "
         f"not {type(value).__name__}"
     ))
+
+
+def check_number(function: str, value: Any, argument: str, position: int) -> None:
+    """TypeError unless `value` is a number, or a tensor that stands for one."""
+    if not isinstance(value, (Number, TensorBase)):
+        raise locate(TypeError(
+            f"{function}(): argument '{argument}' (position {position}) must be Number, "
+            f"not {type(value).__name__}"
+        ))
 
 
 def as_dims(x: Tensor, dim: int | Sequence[int] | None) -> tuple[int, ...]:

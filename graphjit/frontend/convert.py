@@ -16,7 +16,7 @@ from ..errors import locate
 from .arguments import as_dtype, check_device
 from .base import is_tensor
 from .mode import MODE
-from .observe import observe
+from .observe import MAX_ELEMENTS, number, observe, observe_truth
 from .printing import type_name
 from .tape import TENSORS as F
 
@@ -149,41 +149,48 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
 
 def item(self: Tensor) -> Any:
     """The only element, as a Python number. RuntimeError if there are more or none."""
-    recorder = MODE.recorder
-    if recorder is not None:
-        observe("item()")
     if self._array.size != 1:
         raise locate(RuntimeError(
             f"a Tensor with {self._array.size} elements cannot be converted to Scalar"
         ))
-    return self._array.item()
+    return self._array.item() if MODE.recorder is None else number(self)
 
 
 def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers."""
-    observe("tolist()")
-    return self._array.tolist()
+    if MODE.recorder is None:
+        return self._array.tolist()
+    if not self._array.ndim:
+        return number(self)
+    if self._array.size > MAX_ELEMENTS:
+        observe("tolist()", self)
+        return self._array.tolist()
+    return [tolist(row) for row in self.detach().unbind(0)]
 
 
 def truth(self: Tensor) -> bool:
     """Whether the only element is not 0. RuntimeError if there are more or none."""
-    observe("bool()")
     array = self._array
     if array.size != 1:
         which = "more than one value" if array.size else "no values"
         raise locate(RuntimeError(f"Boolean value of Tensor with {which} is ambiguous"))
-    return bool(array.item())
+    value = bool(array.item())
+    observe_truth(self, value)
+    return value
 
 
 def _single(self: Tensor, what: str) -> Any:
-    observe(what)
     if self._array.size != 1:
         raise locate(ValueError("only one element tensors can be converted to Python scalars"))
+    observe(what, self)
     return self._array.item()
 
 
 def as_int(self: Tensor) -> int:
     """The only element, cut to a whole number."""
+    if MODE.recorder is not None and self._array.size == 1 and self._array.dtype.kind == "f":
+        observe("int()", F.trunc(self.detach()))  # what is cut off may differ
+        return int(self._array.item())
     return int(_single(self, "int()"))
 
 
@@ -203,7 +210,7 @@ def as_index(self: Tensor) -> int:
         raise locate(TypeError(
             "only integer tensors of a single element can be converted to an index"
         ))
-    observe("an index")
+    observe("an index", self)
     return int(self._array.item())
 
 

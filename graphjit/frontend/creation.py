@@ -15,8 +15,10 @@ from .. import dtypes
 from ..dtypes import DType
 from ..errors import locate
 from .arguments import as_dtype, as_shape, check_device, check_tensor
-from .data import array_from_data, check_array
+from .data import array_from_data, as_number, check_array
 from .mode import MODE
+from .symnumber import SymNumber, plain
+from .symnumber import as_tensor as as_tensor_of
 from .tape import TENSORS
 from .tensor import Tensor
 
@@ -37,14 +39,23 @@ def fresh(array: np.ndarray) -> Tensor:
     recorder = MODE.recorder
     if recorder is None:
         return Tensor._of(array)
-    if array.size and array.dtype.kind != "c" and (array == array.flat[0]).all():
+    uniform = array.size and array.tobytes() == np.full_like(array, array.flat[0]).tobytes()
+    if uniform and array.dtype.kind != "c":
         return filled(array.shape, array.flat[0].item(), dtypes.from_numpy(array.dtype))
-    recorder.refuse("a tensor was made from Python data")
-    return Tensor._of(array)
+    if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
+        turned: Tensor = TENSORS.permute(fresh(array.T), dims=tuple(reversed(range(array.ndim))))
+        return turned
+    # What Python computed it from is guarded. The copy is what the user may write to.
+    made: Tensor = TENSORS.clone(Tensor._of(array))
+    return made
 
 
 def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Tensor:
-    """A tensor of equal elements."""
+    """A tensor of equal elements. RuntimeError or OverflowError if `value` does not fit."""
+    if type(value) is SymNumber and _stays_within(value, dtype):
+        copied: Tensor = TENSORS.clone(TENSORS.expand(as_tensor_of(value, dtype), shape=shape))
+        return copied
+    value = as_number(plain(value), dtype)
     if MODE.recorder is not None:
         result: Tensor = TENSORS.full(shape=shape, value=value, dtype=dtype)
         return result
@@ -53,6 +64,15 @@ def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Tensor:
     array = np.empty(shape, dtype.numpy)
     array.fill(value)
     return Tensor._of(array)
+
+
+def _stays_within(value: SymNumber, dtype: DType) -> bool:
+    """Whether a symbol is live and surely fits `dtype`, by a check at each replay if need be."""
+    if not value.is_live or dtype is dtypes.float64:
+        return value.is_live
+    if dtype.category == 2:
+        return value.below(int(np.finfo(dtype.numpy).max))
+    return dtype is dtypes.int64 and isinstance(value, int)
 
 
 def tensor(
@@ -80,7 +100,33 @@ def tensor(
         source = data.detach() if dtype is None else data.detach().to(as_dtype(dtype, "tensor"))
         return finished(source.clone(), requires_grad)
     wanted = None if dtype is None else as_dtype(dtype, "tensor")
-    return finished(fresh(array_from_data(data, wanted)), requires_grad)
+    made = None if MODE.recorder is None else _of_symbols(data, wanted)
+    if made is None:
+        made = fresh(array_from_data(plain(data), wanted))
+    return finished(made, requires_grad)
+
+
+def _of_symbols(data: Any, dtype: DType | None) -> Tensor | None:
+    """A tensor of a number, or of a list of numbers, some of which stay symbolic.
+
+    None where there is none, or where a cast could raise for another value.
+    """
+    row = data if type(data) in (list, tuple) else [data]
+    live = [type(x) is SymNumber and x.is_live for x in row]
+    if not any(live) or not all(isinstance(x, (int, float)) for x in row):
+        return None
+    values = [x.value if type(x) is SymNumber else x for x in row]
+    target = dtypes.from_numpy(array_from_data(values, dtype).dtype)
+    if target is not dtypes.int64 and target.category < 2:
+        return None
+    if target is dtypes.int64 and any(isinstance(x, float) for x in row):
+        return None
+    elements = [
+        filled((), x if symbolic else target.numpy.type(plain(x)).item(), target)
+        for x, symbolic in zip(row, live, strict=True)
+    ]
+    made: Tensor = elements[0] if row is not data else TENSORS.stack(*elements, dim=0)
+    return made
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

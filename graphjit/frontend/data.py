@@ -123,9 +123,9 @@ def _leaf(leaf: Any) -> Any:
 
 
 def _tensor_value(tensor: Any) -> Any:
-    observe("tensor()")
     if tensor._array.size != 1:
         raise locate(ValueError("only one element tensors can be converted to Python scalars"))
+    observe("tensor()", tensor)
     return tensor._array.reshape(())[()]
 
 
@@ -164,7 +164,7 @@ _C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "
 
 
 def as_number(value: Any, dtype: DType) -> Any:
-    """A number as an element of `dtype`. RuntimeError, ValueError where it does not fit."""
+    """A number as an element of `dtype`. RuntimeError, OverflowError where it does not fit."""
     problem = RuntimeError(
         f"value cannot be converted to type {_C_NAMES.get(dtype.name)} without overflow"
     )
@@ -172,17 +172,18 @@ def as_number(value: Any, dtype: DType) -> Any:
         if dtype.category == 3:
             return value
         raise locate(problem)
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise locate(ValueError("Overflow when unpacking long long"))
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        raise locate(OverflowError("int too big to convert"))
     if dtype.category != 1:
+        limit = float(np.finfo(dtype.numpy).max) if dtype.category == 2 else math.inf
+        if limit < abs(value) < math.inf:
+            raise locate(problem)
         return bool(value) if dtype.category == 0 else value
-    if not math.isfinite(value):
+    limits = np.iinfo(dtype.numpy)
+    wraps = dtype is dtypes.uint8 and isinstance(value, int)
+    if not (-limits.max if wraps else limits.min) <= value <= limits.max:
         raise locate(problem)
-    limits, number = np.iinfo(dtype.numpy), int(value)
-    low = -limits.max if dtype is dtypes.uint8 else limits.min
-    if not low <= number <= limits.max:
-        raise locate(problem)
-    return number & 255 if dtype is dtypes.uint8 else number
+    return int(value) & 255 if dtype is dtypes.uint8 else int(value)
 
 
 def _whole_numbers(leaves: list[Any], dtype: DType) -> list[Any]:

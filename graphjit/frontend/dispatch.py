@@ -18,6 +18,8 @@ from ..ops.core import OPS, Op, broadcast_shapes
 from .mode import MODE
 from .quiet import QUIET, restore, silence
 from .saving import keeper
+from .state import restructured
+from .symnumber import SymNumber, as_tensor, plain
 from .tape import node_type
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     Returns a tensor, or a tuple of tensors where the op has several outputs. Raises what PyTorch
     raises for bad operands, with the user's line.
     """
+    recorder = MODE.recorder
+    if recorder is not None and recorder.symbols:
+        inputs, attrs = _without_symbols(op, inputs, attrs)
     if op.promotion != "none":
         inputs = _promote(op, inputs)
     tensor = _tensor_type()
@@ -55,10 +60,18 @@ def apply(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
         _mark_views(op, inputs[0], outputs, attrs)
     if MODE.grad and (op.vjps or op.joint_vjp is not None):
         attach(op, inputs, outputs, attrs)
-    recorder = MODE.recorder
     if recorder is not None:
         recorder.record(op, inputs, outputs, attrs)
     return outputs[0] if op.n_outputs == 1 else outputs
+
+
+def _without_symbols(
+    op: Op, inputs: Sequence[Any], attrs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Symbolic numbers made plain, but for operands that promotion turns into 0-d tensors."""
+    if op.promotion == "none" or op.reads_numbers:
+        inputs = [plain(x) for x in inputs]
+    return inputs, {key: plain(value) for key, value in attrs.items()}
 
 
 def _untyped(op: Op, x: Any) -> Any:
@@ -157,8 +170,10 @@ def _promote(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
     tensor = _tensor_type()
     converted = []
     for x in inputs:
-        if not isinstance(x, tensor):
-            x = _typed_scalar(x, target)
+        if type(x) is SymNumber and x.is_live:
+            x = as_tensor(x, target)
+        elif not isinstance(x, tensor):
+            x = _typed_scalar(plain(x), target)
         elif x._array.dtype is not wanted and x._array.dtype != wanted:
             x = apply(_CAST, (x,), {"dtype": target})
         converted.append(x)
@@ -278,6 +293,8 @@ def _rebase(target: Tensor, value: Tensor) -> None:
 def _move_history(target: Tensor, value: Tensor) -> None:
     if value._requires_grad and value._grad_fn is None:
         value = value.clone()
+    if target._requires_grad is not value._requires_grad:
+        restructured(target)
     target._requires_grad = value._requires_grad
     target._grad_fn = value._grad_fn
     target._output_number = value._output_number

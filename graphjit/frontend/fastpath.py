@@ -158,7 +158,7 @@ def _with_number(op: Op) -> Call:
         if (
             MODE.recorder is not None
             or not promotes
-            or number.__class__ not in _NUMBERS
+            or type(number) not in _NUMBERS
             or array.__class__ is not np.ndarray
             or array.dtype.kind != "f"
         ):
@@ -219,8 +219,8 @@ def _choice(op: Op) -> Call:
             MODE.recorder is not None
             or c is condition
             or numbers == (False, True, True)
-            or (numbers[1] and (x.__class__ not in _NUMBERS or b.dtype.kind != "f"))
-            or (numbers[2] and (y.__class__ not in _NUMBERS or a.dtype.kind != "f"))
+            or (numbers[1] and (type(x) not in _NUMBERS or b.dtype.kind != "f"))
+            or (numbers[2] and (type(y) not in _NUMBERS or a.dtype.kind != "f"))
             or not (numbers[1] or numbers[2] or a.dtype is b.dtype)
         ):
             return apply(op, operands, {})

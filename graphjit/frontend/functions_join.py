@@ -75,7 +75,7 @@ def _at_least(name: str, ndim: int) -> Any:
     def function(*tensors: Any) -> Any:
         if len(tensors) == 1 and is_tensor(tensors[0]):
             return _with_ndim(tensors[0], ndim)
-        operands = tensors[0] if len(tensors) == 1 else tensors
+        operands = _operands(name, tensors[0] if len(tensors) == 1 else tensors)
         return tuple(_with_ndim(x, ndim) for x in operands)
 
     function.__name__ = function.__qualname__ = name
@@ -90,13 +90,13 @@ atleast_3d = _at_least("atleast_3d", 3)
 
 def hstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the second dimension (the first of vectors)."""
-    operands = [_with_ndim(x, 1) for x in tensors]
+    operands = [_with_ndim(x, 1) for x in _operands("hstack", tensors)]
     return cat(operands, 0 if operands[0]._array.ndim == 1 else 1, out=out)
 
 
 def vstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the first dimension; vectors are rows."""
-    return cat([_with_ndim(x, 2) for x in tensors], 0, out=out)
+    return cat([_with_ndim(x, 2) for x in _operands("vstack", tensors)], 0, out=out)
 
 
 row_stack = vstack
@@ -104,12 +104,13 @@ row_stack = vstack
 
 def dstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the third dimension."""
-    return cat([_with_ndim(x, 3) for x in tensors], 2, out=out)
+    return cat([_with_ndim(x, 3) for x in _operands("dstack", tensors)], 2, out=out)
 
 
 def column_stack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the second dimension; vectors are columns."""
-    columns = [F.reshape(x, shape=(-1, 1)) if x._array.ndim < 2 else x for x in tensors]
+    operands = _operands("column_stack", tensors)
+    columns = [F.reshape(x, shape=(-1, 1)) if x._array.ndim < 2 else x for x in operands]
     return cat(columns, 1, out=out)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes
 from ..errors import locate
 from .arguments import as_dims, as_dtype, check_tensor, one_dim
-from .observe import observe
+from .convert import truth
+from .mode import MODE
 from .out import write_out
 from .results import result_type
 from .tape import TENSORS as F
@@ -401,9 +402,10 @@ def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
     check_tensor("equal", input)
     check_tensor("equal", other, "other", 2)
-    observe("equal()")
     if input._array.shape != other._array.shape:
         return False
+    if MODE.recorder is not None:
+        return truth(F.eq(input.detach(), other.detach()).all())
     return bool((input._array == other._array).all())
 
 
@@ -413,7 +415,6 @@ def allclose(
     """Whether all elements are `isclose`."""
     from .functions_pointwise import isclose
 
-    observe("allclose()")
-    return bool(isclose(input, other, rtol, atol, equal_nan)._array.all())
+    return truth(isclose(input, other, rtol, atol, equal_nan).all())
 
 

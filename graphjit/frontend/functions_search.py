@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
+def fresh(array: np.ndarray) -> Tensor:
+    """A tensor around an array that NumPy has computed from what the recorder was told of."""
+    from .creation import fresh as make
+
+    return make(array)
+
+
 def gather(
     input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None
 ) -> Any:
@@ -94,13 +101,13 @@ def _scatter_ufunc(start: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
         ))
     if MODE.grad and (start._requires_grad or src._requires_grad):
         raise locate(NotImplementedError(f"scatter_reduce({reduce!r}) has no gradient here"))
-    observe("scatter_reduce()")
+    observe("scatter_reduce()", start, index, src)
     result = start._array.copy()
     places: list[Any] = list(np.indices(index._array.shape, sparse=True))
     places[dim] = index._array
     corner = tuple(slice(0, n) for n in index._array.shape)
     _REDUCTIONS[reduce].at(result, tuple(places), src._array[corner])
-    return start._of(result)
+    return fresh(result)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> Any:
@@ -168,8 +175,8 @@ def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False
 def _positions(input: Tensor, index: Tensor) -> list[Tensor]:
     if index._array.dtype.kind != "b":
         return [index]
-    observe("indexing with a mask")
-    return [input._of(p) for p in np.nonzero(index._array)]
+    observe("indexing with a mask", index)
+    return [fresh(p) for p in np.nonzero(index._array)]
 
 
 def take(input: Tensor, index: Tensor) -> Any:
@@ -240,33 +247,33 @@ def _same_kind(input: Tensor, value: Any) -> Any:
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Any:
     """The elements where `mask`, in one dimension."""
-    observe("masked_select()")
+    observe("masked_select()", mask)
     check_tensor("masked_select", mask, "mask", 2)
     shape = np.broadcast_shapes(input._array.shape, mask._array.shape)
     places = np.nonzero(np.broadcast_to(mask._array, shape))
     wide = F.expand(input, shape=shape)
-    result = F.index(wide, *map(input._of, places), dims=tuple(range(len(shape)))) \
+    result = F.index(wide, *map(fresh, places), dims=tuple(range(len(shape)))) \
         if shape else F.reshape(wide, shape=(1,))[places[0].size == 0:]
     return result if out is None else write_out(out, result, "masked_select")
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Any:
     """`input` with the elements of `source`, in order, where `mask`."""
-    observe("masked_scatter()")
+    observe("masked_scatter()", mask)
     places = np.nonzero(np.broadcast_to(mask._array, input._array.shape))
     values = F.reshape(source, shape=(-1,))
     values = F.slice_(values, dim=0, start=0, stop=places[0].size, step=1)
     dims = tuple(range(input._array.ndim))
-    return F.index_put(input, values, *map(input._of, places), dims=dims, accumulate=False)
+    return F.index_put(input, values, *map(fresh, places), dims=dims, accumulate=False)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
     """The positions of the elements that are not 0, as rows or as one tensor for each dimension."""
-    observe("nonzero()")
+    observe("nonzero()", input)
     array = input._array
     if as_tuple:
-        return tuple(map(input._of, np.nonzero(np.atleast_1d(array))))
-    result = input._of(np.argwhere(array))
+        return tuple(map(fresh, np.nonzero(np.atleast_1d(array))))
+    result = fresh(np.argwhere(array))
     return result if out is None else write_out(out, result, "nonzero")
 
 
@@ -350,14 +357,14 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim` (the smallest of several), and where it is last."""
-    observe("mode()")
+    observe("mode()", input)
     place = one_dim(input, dim)
     rows = np.moveaxis(np.atleast_1d(input._array), place, -1)
     found = np.empty(rows.shape[:-1], np.int64)
     for at in np.ndindex(*rows.shape[:-1]):
         values, counts = np.unique(rows[at], return_counts=True)
         found[at] = np.flatnonzero(rows[at] == values[counts.argmax()])[-1]
-    index = input._of(np.expand_dims(found, place))
+    index = fresh(np.expand_dims(found, place))
     values = F.gather(input, index, dim=place) if input._array.ndim else F.clone(input)
     if not keepdim and input._array.ndim:
         values, index = (F.squeeze(x, dims=(place,)) for x in (values, index))
@@ -431,7 +438,7 @@ def unique(
     dim: int | None = None,
 ) -> Any:
     """The distinct elements (or slices along `dim`) in order; also where each went, how often."""
-    observe("unique()")
+    observe("unique()", input)
     values, inverse, counts = np.unique(
         input._array, return_inverse=True, return_counts=True, axis=dim
     )
@@ -442,7 +449,7 @@ def unique(
         results.append(inverse.astype(np.int64))
     if return_counts:
         results.append(counts.astype(np.int64))
-    made = tuple(input._of(np.ascontiguousarray(r)) for r in results)
+    made = tuple(fresh(np.ascontiguousarray(r)) for r in results)
     return made[0] if len(made) == 1 else made
 
 
@@ -450,7 +457,7 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The elements (or slices along `dim`) that differ from the one before."""
-    observe("unique_consecutive()")
+    observe("unique_consecutive()", input)
     rows = input._array.reshape(-1, 1) if dim is None else np.moveaxis(input._array, dim, 0)
     flat = rows.reshape(len(rows), -1)
     new = np.ones(len(flat), bool)
@@ -464,13 +471,13 @@ def unique_consecutive(
         results.append(inverse.reshape(input._array.shape) if dim is None else inverse)
     if return_counts:
         results.append(np.diff(np.append(starts, len(flat))))
-    made = tuple(input._of(np.ascontiguousarray(r)) for r in results)
+    made = tuple(fresh(np.ascontiguousarray(r)) for r in results)
     return made[0] if len(made) == 1 else made
 
 
 def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Any:
     """How often each whole number occurs (or the sum of its weights)."""
-    observe("bincount()")
+    observe("bincount()", *filter(is_tensor, (input, weights)))
     array = input._array
     if array.dtype.kind not in "iub":
         raise locate(NotImplementedError(
@@ -480,7 +487,7 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Any:
         raise locate(RuntimeError("bincount only supports 1-d non-negative integral inputs."))
     given = None if weights is None else weights._array
     counts = np.bincount(array, given, minlength)
-    return input._of(counts if given is None or given.dtype != np.float32
+    return fresh(counts if given is None or given.dtype != np.float32
                      else counts.astype(np.float32))
 
 
@@ -489,7 +496,7 @@ def searchsorted(
     side: str | None = None, sorter: Any = None,
 ) -> Any:
     """Where elements would have to be put in to keep the last dimension in order."""
-    observe("searchsorted()")
+    observe("searchsorted()", *filter(is_tensor, (sorted_sequence, input, sorter)))
     rows = sorted_sequence._array
     if sorter is not None:
         rows = np.take_along_axis(rows, sorter._array, -1)
@@ -501,7 +508,7 @@ def searchsorted(
         found = np.stack([np.searchsorted(r, v, where) for r, v in zip(
             rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True
         )]).reshape(values.shape)
-    return sorted_sequence._of(found.astype(np.int32 if out_int32 else np.int64))
+    return fresh(found.astype(np.int32 if out_int32 else np.int64))
 
 
 def bucketize(
@@ -513,21 +520,20 @@ def bucketize(
 
 def isin(elements: Any, test_elements: Any, *, invert: bool = False) -> Any:
     """Where an element is among others."""
-    observe("isin()")
-    source = elements if is_tensor(elements) else test_elements
+    observe("isin()", *filter(is_tensor, (elements, test_elements)))
     first, second = (x._array if is_tensor(x) else np.asarray(x) for x in (elements, test_elements))
-    return source._of(np.asarray(np.isin(first, second, invert=invert)))
+    return fresh(np.asarray(np.isin(first, second, invert=invert)))
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     """How many elements fall in each of `bins` equal intervals."""
-    observe("histc()")
+    observe("histc()", input)
     array = input._array
     low, high = (min, max) if min != max else (array.min(), array.max())
     if low == high:
         low, high = low - 1, high + 1
     counts, _ = np.histogram(array, bins, (low, high))
-    return input._of(counts.astype(array.dtype))
+    return fresh(counts.astype(array.dtype))
 
 
 def repeat_interleave(
@@ -535,20 +541,20 @@ def repeat_interleave(
 ) -> Any:
     """Each slice along `dim` repeated in place."""
     if repeats is None:
-        observe("repeat_interleave()")
+        observe("repeat_interleave()", input)
         counts = input._array
-        return input._of(np.repeat(np.arange(counts.size), counts))
+        return fresh(np.repeat(np.arange(counts.size), counts))
     if dim is None:
         input, dim = F.reshape(input, shape=(-1,)), 0
     place = one_dim(input, dim)
     extent = input._array.shape[place]
     if is_tensor(repeats):
-        observe("repeat_interleave()")
+        observe("repeat_interleave()", repeats)
         times: Any = repeats._array
     else:
         times = repeats
     order = np.repeat(np.arange(extent), times)
-    return F.index_select(input, input._of(order), dim=place)
+    return F.index_select(input, fresh(order), dim=place)
 
 
 def quantile(
@@ -556,8 +562,8 @@ def quantile(
     interpolation: str = "linear",
 ) -> Any:
     """The elements below which a share `q` of all lie."""
-    observe("quantile()")
+    observe("quantile()", *filter(is_tensor, (input, q)))
     share = q._array if is_tensor(q) else np.asarray(q, input._array.dtype)
     method: Any = interpolation
     found = np.quantile(input._array, share, axis=dim, method=method, keepdims=keepdim)
-    return input._of(np.asarray(found, input._array.dtype))
+    return fresh(np.asarray(found, input._array.dtype))

@@ -193,7 +193,7 @@ def _with_tensor(
     if array.dtype.kind == "b":
         return _with_mask(view, item, dim, original, indices)
     if array.ndim == 0:
-        observe("an index that is a tensor of no dimensions")
+        observe("an index that is a tensor of no dimensions", item)
         return _select(view, dim, original, int(array)), dim, original + 1
     indices[dim] = item
     return view, dim + 1, original + 1
@@ -203,7 +203,7 @@ def _with_mask(
     view: Tensor, mask: Tensor, dim: int, original: int, indices: dict[int, Tensor]
 ) -> tuple[Tensor, int, int]:
     """A mask becomes the positions where it is true, one index tensor for each dimension."""
-    observe("indexing with a mask")
+    observe("indexing with a mask", mask)
     shape = mask._array.shape
     if not shape:
         view = F.unsqueeze(view, dim=dim)
@@ -215,8 +215,10 @@ def _with_mask(
                 f"The shape of the mask {list(shape)} at index {i} does not match the shape of the "
                 f"indexed tensor {list(view._array.shape)} at index {dim + i}"
             ))
+    from .creation import fresh
+
     for i, positions in enumerate(np.nonzero(mask._array)):
-        indices[dim + i] = view._of(positions)
+        indices[dim + i] = fresh(positions)
     return view, dim + len(shape), original + len(shape)
 
 

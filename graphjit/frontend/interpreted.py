@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..errors import CheckFailed
 from ..ir.graph import Graph
-from ..ir.interp import interpret
+from ..ir.interp import DONE, HOST_ERRORS, HOST_FAILED, interpret
 from .quiet import QUIET, restore, silence
 
 
@@ -16,12 +18,13 @@ class Interpreted:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.bound: dict[int, np.ndarray] = {}
+        self.runs = 0
 
     def bind(self, slot: int, array: np.ndarray) -> None:
         """Pass `array` as input `slot` in every run."""
         self.bound[slot] = array
 
-    def run(self, *arrays: np.ndarray) -> bool:
+    def run(self, *arrays: np.ndarray) -> int:
         """Run on the inputs that are not bound, writing outputs and updates in place."""
         passed = iter(arrays)
         inputs = [
@@ -31,8 +34,10 @@ class Interpreted:
         token = silence(QUIET)
         try:
             outputs, updates = interpret(self.graph, inputs)
-        except CheckFailed:
-            return False
+        except CheckFailed as failed:
+            return failed.index
+        except HOST_ERRORS:
+            return HOST_FAILED
         finally:
             restore(token)
         for target, result in zip(passed, outputs, strict=True):
@@ -42,4 +47,9 @@ class Interpreted:
         for (old, _), new in zip(self.graph.updates, copies, strict=True):
             if new.size:  # an empty array may be read-only
                 np.copyto(places[old], new)
-        return True
+        self.runs += 1
+        return DONE
+
+    def entry(self) -> Callable[..., int]:
+        """`run`, for usual calls: 0 where it is done."""
+        return lambda *arrays: self.run(*arrays) - DONE

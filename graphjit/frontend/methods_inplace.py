@@ -17,6 +17,7 @@ from .dispatch import assign
 from .mode import MODE
 from .out import in_place, overwrite
 from .quiet import QUIET, restore, silence
+from .state import restructured
 from .tape import TENSORS as F
 
 
@@ -163,6 +164,9 @@ class ShapeInplace:
         for name in ("_array", "_version", "_requires_grad", "_grad_fn", "_output_number", "_view"):
             setattr(self, name, getattr(view, name))
         self._version[0] += 1
+        if self._view is not None:
+            self._view = self._view.renewed(self._version[0])
+        restructured(self)
         return self
 
     def t_(self: Any) -> Any:
@@ -194,6 +198,7 @@ class ShapeInplace:
         if count > flat.size:
             flat = np.concatenate([flat, np.empty(count - flat.size, flat.dtype)])
         self._array = flat[:count].reshape(shape)
+        restructured(self)
         return self
 
     def resize_as_(self: Any, the_template: Any, memory_format: Any = None) -> Any:
@@ -205,6 +210,7 @@ class ShapeInplace:
         if MODE.recorder is not None:
             MODE.recorder.refuse("set_() changes storage")
         self._array, self._version, self._view = source._array, source._version, source._view
+        restructured(self)
         return self
 
 

@@ -78,7 +78,7 @@ class PythonMethods:
 
     def __format__(self: Any, spec: str) -> str:
         if self._array.ndim == 0:
-            observe("format()")
+            observe("format()", self)
             return self._array.item().__format__(spec)  # type: ignore[no-any-return]
         return object.__format__(self, spec)
 

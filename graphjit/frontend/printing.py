@@ -72,7 +72,7 @@ def type_name(dtype: DType | np.dtype[Any]) -> str:
 
 def tensor_text(tensor: Tensor) -> str:
     """What `repr` shows of `tensor`."""
-    observe("repr()")
+    observe("repr()", tensor)
     array = tensor._array
     start = "tensor("
     if array.size == 0:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from .size import Size
+from .symnumber import SymNumber
 from .tensor import Tensor
 
 
-def flatten(value: Any, leaves: list[Tensor], static: Callable[[Any], Any]) -> Any:
+def flatten(value: Any, leaves: list[Any], static: Callable[[Any], Any]) -> Any:
     """Append the tensors in `value` to `leaves`; returns the tree, hashable if `static` is.
 
-    A tensor's place in the tree is `LEAF`; anything that is no container becomes `static(it)`.
+    A tensor's place in the tree is `LEAF`, as is that of a symbolic number; anything that is no
+    container becomes `static(it)`.
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) or (type(value) is SymNumber and value.tensor is not None):
         leaves.append(value)
         return LEAF
     kind = type(value)
-    if kind in (list, tuple) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+    if kind in (list, tuple, Size) or (isinstance(value, tuple) and hasattr(value, "_fields")):
         return (kind, tuple(flatten(item, leaves, static) for item in value))
     if kind is dict:
         items = tuple((key, flatten(item, leaves, static)) for key, item in value.items())
@@ -39,7 +42,7 @@ def unflatten(tree: Any, leaves: Iterator[Any]) -> Any:
     if kind is dict:
         return {key: unflatten(item, leaves) for key, item in content}
     items = [unflatten(item, leaves) for item in content]
-    return items if kind is list else tuple(items) if kind is tuple else kind(*items)
+    return kind(items) if kind in (list, tuple, Size) else kind(*items)
 
 
 def first_places(leaves: Sequence[Tensor]) -> tuple[int, ...]:

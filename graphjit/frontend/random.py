@@ -23,6 +23,7 @@ from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .base import is_tensor
 from .creation import finished
 from .mode import MODE
+from .observe import require
 from .out import write_out
 from .tape import TENSORS as F
 
@@ -64,6 +65,7 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed that was set last."""
+        _refuse_recording("initial_seed()")
         return self.seed_value & _MASK
 
     def get_state(self) -> Tensor:
@@ -92,6 +94,18 @@ class Generator:
         other = Generator()
         other.seed_value, other.offset = self.seed_value, self.offset
         return other
+
+    def position(self) -> tuple[int, int, int]:
+        """Where the stream is, for `move_to`; a recording may ask too."""
+        recorder = MODE.recorder
+        drawn = 0 if recorder is None else recorder.drawn(self)
+        return self.seed_value, self.offset, drawn
+
+    def move_to(self, position: tuple[int, int, int]) -> None:
+        """Go to where the stream has been."""
+        self.seed_value, self.offset, drawn = position
+        if MODE.recorder is not None:
+            MODE.recorder.rewind(self, drawn)
 
     def draw(self, blocks: int) -> tuple[Any, Any]:
         """Seed and offset of a draw that takes `blocks`; 0-d tensors while recording."""
@@ -146,15 +160,15 @@ class fork_rng:
 
     def __init__(self, devices: Any = None, enabled: bool = True, **options: Any) -> None:
         self.enabled = enabled
-        self.before: list[tuple[int, int]] = []
+        self.before: list[tuple[int, int, int]] = []
 
     def __enter__(self) -> None:
-        self.before.append((default_generator.seed_value, default_generator.offset))
+        self.before.append(default_generator.position())
 
     def __exit__(self, *exc: object) -> None:
-        state = self.before.pop()
+        position = self.before.pop()
         if self.enabled:
-            default_generator.seed_value, default_generator.offset = state
+            default_generator.move_to(position)
 
 
 def uniform(shape: tuple[int, ...], dtype: DType, generator: Generator | None = None) -> Tensor:
@@ -352,8 +366,9 @@ def normal(
 
 def _check_std(std: Any) -> None:
     if is_tensor(std):
-        if MODE.recorder is None and std._array.size and std._array.min() < 0:
+        if std._array.size and std._array.min() < 0:
             raise locate(RuntimeError("normal expects all elements of std >= 0.0"))
+        require(lambda: F.logical_not(F.lt(std.detach(), 0)))
     elif std < 0:
         raise locate(RuntimeError(f"normal expects std >= 0.0, but found std {std:g}"))
 
@@ -364,12 +379,25 @@ def bernoulli(
     """1 with the probability that each element gives (or `p`), else 0."""
     check_tensor("bernoulli", input)
     probability: Any = input if p is None else p
-    if p is None and MODE.recorder is None:
+    if p is None:
         _check_probability(input._array)
+        chance = input.detach()
+        require(lambda: F.logical_and(F.ge(chance, 0), F.le(chance, 1)))
     dtype = input.dtype if input.dtype.category == 2 else dtypes.default_float()
     draw = uniform(input._array.shape, dtype, generator)
     result = F.cast(F.lt(draw, probability), dtype=input.dtype)
     return _result(out, result, "bernoulli")
+
+
+def _check_weights(array: np.ndarray) -> None:
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise locate(RuntimeError(
+            "probability tensor contains either `inf`, `nan` or element < 0"
+        ))
+    if not (array.sum(-1) > 0).all():
+        raise locate(RuntimeError(
+            "invalid multinomial distribution (sum of probabilities <= 0)"
+        ))
 
 
 def _check_probability(array: np.ndarray) -> None:
@@ -391,6 +419,10 @@ def multinomial(
         raise locate(RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without "
                                   "replacement"))
     rows = input._array.shape[:-1]
+    _check_weights(input._array)
+    weights = input.detach()
+    require(lambda: F.logical_and(F.ge(weights, 0), F.isfinite(weights)))
+    require(lambda: F.gt(F.sum(weights, dims=(len(rows),)), 0))
     if replacement:
         total = F.cumsum(input, dim=len(rows))
         last = F.slice_(total, dim=len(rows), start=columns - 1, stop=columns, step=1)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .. import config
 from ..ir.graph import Graph
@@ -16,6 +14,7 @@ from ..ir.printer import to_text
 
 if TYPE_CHECKING:
     from ..passes.pipeline import Stage
+    from .tensor import Tensor
     from .trace import Traced
     from .variant import Variant
 
@@ -107,7 +106,9 @@ def describe(attempt: Attempt) -> str:
     )
 
 
-def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
+def announce(
+    name: str, attempt: Attempt, tensors: Sequence[Tensor], floats: Sequence[float]
+) -> None:
     """Print and dump what `GRAPHJIT_DEBUG` and `GRAPHJIT_DUMP` ask for of a new variant."""
     level = config.get_int("DEBUG")
     executable: Any = None if attempt.variant is None else attempt.variant.executable
@@ -116,9 +117,10 @@ def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
         _say(f"{name}: {describe(attempt)}")
     if level >= 2 and hasattr(executable, "memory"):
         _say(f"{name}: {executable.memory}")
-    if level >= 2 and hasattr(executable, "profile"):
-        for row in executable.profile(arrays):
-            _say(f"{name}: {row}")
+    if level >= 2 and attempt.variant is not None and hasattr(executable, "profile"):
+        from .profile import profile
+
+        _say(str(profile(name, attempt.variant, tensors, floats)))
     if level >= 4:
         for source in sources.values():
             _say(source)
@@ -126,9 +128,9 @@ def announce(name: str, attempt: Attempt, arrays: Sequence[np.ndarray]) -> None:
         for stage in attempt.stages:
             _say(f"after {stage.name}\n{to_text(stage.graph)}")
     if config.get_str("DUMP"):
-        folder = Path(config.get_str("DUMP"))
         for kernel, source in sources.items():
-            (folder / f"kernel_{kernel}.py").write_text(source)
+            with open(os.path.join(config.get_str("DUMP"), f"kernel_{kernel}.py"), "w") as file:
+                file.write(source)
 
 
 def _say(text: str) -> None:

@@ -5,6 +5,13 @@ A replay compares these integers; only when one has moved does it look at what m
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .mode import MODE
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
 
 class Versions:
     """`structure`: modules, parameters, hooks, flags, storages. `hyper`: optimizer floats."""
@@ -18,5 +25,27 @@ class Versions:
 
 VERSIONS = Versions()
 
-#: classes whose attribute reads are noted while recording; `nn` adds its Module
+
+def restructured(tensor: Tensor) -> None:
+    """The shape, dtype or flags of `tensor` have changed: note it, unless the traced function has
+
+    made it itself.
+    """
+    recorder = MODE.recorder
+    if recorder is None or not recorder.made(tensor):
+        VERSIONS.structure += 1
+
+
+#: attributes, as (id of the module, name), that replays assign without moving `structure`: they are
+#: looked at in every call. An id that is used again does no harm.
+CARRIED: set[tuple[int, str]] = set()
+
+
+class SelfGuarding:
+    """A container that sees its own changes, and notes by itself what a recording reads of it."""
+
+    __slots__ = ()
+
+
+#: classes whose attribute reads are noted while recording; `nn` and `optim` add theirs
 GUARDED: list[type] = []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import locate
+from ..errors import TraceRefused, locate
 from ..ops.core import ARRAYS, Namespace, Op
 from .hooks import RemovableHandle
 from .mode import MODE
@@ -55,6 +55,10 @@ class Node(_Unobserved):
     #: the op's, if it has one for each input
     vjps: tuple[Callable[..., Any] | None, ...] | None = None
     single = True
+    #: whether backward goes on through what `recomputed` gives, instead of calling `gradients`
+    is_checkpoint = False
+    #: whether what it runs in backward changes nothing but gradients
+    is_pure = True
 
     def __init__(
         self,
@@ -111,6 +115,10 @@ class Node(_Unobserved):
             ]
         return results
 
+    def recomputed(self, grads: Sequence[Any]) -> Sequence[Tensor]:
+        """The outputs, computed again on a tape of their own; one for each of `grads`."""
+        raise NotImplementedError
+
     def _unpack(self, wrap: bool) -> Sequence[Any]:
         """What the vjps get: arrays, or tensors where `wrap`."""
         saved = self.saved
@@ -134,6 +142,8 @@ class Node(_Unobserved):
 
     def release(self) -> None:
         """Drop what was saved. A node that kept no tensor can go on to be used."""
+        if self.versions and all(counter is UNWRITTEN for _, counter, _ in self.versions):
+            return
         self.saved = None
         if self.versions:
             self.arrays = None
@@ -143,6 +153,8 @@ class Node(_Unobserved):
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+#: the version counter of tensors that stand for Python numbers
+UNWRITTEN = [0]
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you call "
@@ -274,9 +286,12 @@ class _Walk:
         self.pending: dict[Node, list[Any]] = {}
         self.heap: list[tuple[int, Node]] = []
         self.captured: dict[Any, Any] = {}
-        self.wanted = None if inputs is None else {_edge_key(t): t for t in inputs}
+        self.wanted = None if inputs is None else {edge_key(t): t for t in inputs}
         self.inputs = inputs
         self.recorder = MODE.recorder
+        #: the nodes reachable from the roots, and those that lead to inputs made by other ones
+        self.seen: set[Node] = set()
+        self.useful: set[Node] = set()
 
     def run(self, roots: Sequence[Tensor], grads: Sequence[Any]) -> list[Any]:
         for root, grad in zip(roots, grads, strict=True):
@@ -285,45 +300,44 @@ class _Walk:
                 self._send(edge, self._as_root(grad))
             else:
                 self._arrive(edge, self._as_root(grad))
-        useful = None if self.wanted is None else self._useful(roots)
+        if self.wanted is not None:
+            self._explore(roots)
         heap, pending = self.heap, self.pending
-        plain = useful is None and not self.wrap
+        plain = self.wanted is None and not self.wrap
         while heap:
             node = heappop(heap)[1]
             waiting = pending.pop(node)
             if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
                 self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
-            elif useful is None or node in useful:
-                self._visit(node, waiting)
+            else:
+                self._receive(node, waiting)
+                if self.wanted is None or node in self.useful:
+                    self._visit(node, waiting)
         if self.inputs is None:
             return []
-        return [self.captured.get(_edge_key(t)) for t in self.inputs]
+        return [self.captured.get(edge_key(t)) for t in self.inputs]
 
-    def _useful(self, roots: Sequence[Tensor]) -> set[Node]:
-        """The nodes reachable from the roots that lead to wanted inputs."""
-        assert self.wanted is not None
-        seen: set[Node] = set()
+    def _explore(self, roots: Sequence[Tensor]) -> None:
+        """Find the nodes reachable from `roots`, and those that lead to wanted inputs."""
+        fresh: list[Node] = []
         stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
         while stack:
             node = stack.pop()
-            if node in seen:
+            if node in self.seen:
                 continue
-            seen.add(node)
+            self.seen.add(node)
+            fresh.append(node)
             stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
-        useful: set[Node] = set()
-        for node in sorted(seen, key=_by_sequence):
-            if any(self._leads(edge, useful) for edge in node.edges) or any(
-                (node, k) in self.wanted for k in range(node.outputs_count)
-            ):
-                useful.add(node)
-        return useful
+        for node in sorted(fresh, key=_by_sequence):
+            if any(self._leads(edge) for edge in node.edges):
+                self.useful.add(node)
 
-    def _leads(self, edge: Any, useful: set[Any]) -> bool:
+    def _leads(self, edge: Any) -> bool:
         assert self.wanted is not None
         if edge is None:
             return False
         if type(edge) is tuple:
-            return edge[0] in useful or edge in self.wanted
+            return edge[0] in self.useful or edge in self.wanted
         return id(edge) in self.wanted
 
     def _pass_on(self, node: Node, g: Any) -> None:
@@ -347,11 +361,8 @@ class _Walk:
                     # This frame's `grad` and getrefcount's own argument make two.
                     edge._accumulate_array(grad, getrefcount(grad) > 2)
 
-    def _visit(self, node: Node, waiting: list[Any]) -> None:
-        if self.recorder is not None and node.sequence < self.recorder.first_node:
-            self.recorder.refuse(
-                "backward goes through ops that ran before the traced function began"
-            )
+    def _receive(self, node: Node, waiting: list[Any]) -> None:
+        """The gradients of a node's outputs are complete."""
         if node.watchers is not None:
             for number, hooks in node.watchers.items():
                 if waiting[number] is not None:
@@ -360,19 +371,42 @@ class _Walk:
             for number, grad in enumerate(waiting):
                 if (node, number) in self.wanted:
                     self.captured[(node, number)] = grad
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
+        """Go on from a node to those that made its inputs."""
+        if self.recorder is not None and node.sequence < self.recorder.first_node:
+            self.recorder.refuse(
+                "backward goes through ops that ran before the traced function began"
+            )
+        if node.is_checkpoint:
+            self._go_on(node, waiting)
+            return
         results = node.gradients(self.F, waiting, self.wrap)
         if node.hooks is not None:
             results = self._run_node_hooks(node.hooks, results, waiting)
         waiting.clear()
         if not self.retain:
             node.release()
-        for edge in reversed(node.edges):
+        results.reverse()  # popped, none is held here while it is added
+        for edge in node.edges:
             if edge is None or results[-1] is None:
                 results.pop()
             elif type(edge) is tuple:
                 self._send(edge, results.pop())
             else:
                 self._arrive(edge, results.pop())
+
+    def _go_on(self, node: Node, waiting: list[Any]) -> None:
+        """Continue through the tape, newer than all else, that gives a checkpoint's outputs."""
+        roots = node.recomputed(waiting)
+        if not self.retain:
+            node.release()
+        if self.wanted is not None:
+            self._explore(roots)
+        for root, grad in zip(roots, waiting, strict=True):
+            if grad is not None:
+                self._send(root._edge(), grad)
+        waiting.clear()
 
     def _send(self, edge: tuple[Node, int], grad: Any) -> None:
         """Hand `grad` to the node at `edge`."""
@@ -428,10 +462,54 @@ class _Walk:
         return results
 
 
+class BoundaryWalk(_Walk):
+    """A recorded backward that ends where the tape enters what came before node number `first`.
+
+    `found` maps the edges there, by key, to the edge and its gradient; `counters` has the version
+    counters of everything that the tape has kept. Raises TraceRefused where a backward would run
+    Python code of the user's.
+    """
+
+    def __init__(self, first: int) -> None:
+        super().__init__(True, False, True, None)
+        self.first = first
+        self.found: dict[Any, tuple[Any, Any]] = {}
+        self.counters: set[int] = set()
+
+    def _receive(self, node: Node, waiting: list[Any]) -> None:
+        if node.hooks is not None or node.watchers is not None:
+            raise TraceRefused("a hook waits for a backward outside of the traced function")
+
+    def _visit(self, node: Node, waiting: list[Any]) -> None:
+        if not node.is_pure:
+            raise TraceRefused(
+                "a checkpointed function that changes something waits for a backward outside of "
+                "the traced function"
+            )
+        if not hasattr(node, "op") and not node.is_checkpoint:
+            raise TraceRefused("a custom Function waits for a backward outside of the function")
+        self.counters.update(id(counter) for _, counter, _ in node.versions)
+        super()._visit(node, waiting)
+
+    def _send(self, edge: tuple[Node, int], grad: Any) -> None:
+        if edge[0].sequence < self.first:
+            self._end(edge, edge, grad)
+        else:
+            super()._send(edge, grad)
+
+    def _arrive(self, leaf: Tensor, grad: Any) -> None:
+        self._end(id(leaf), leaf, grad)
+
+    def _end(self, key: Any, edge: Any, grad: Any) -> None:
+        _, before = self.found.get(key, (edge, None))
+        self.found[key] = edge, grad if before is None else self.F.add(before, grad)
+
+
 def _by_sequence(node: Node) -> int:
     return node.sequence
 
 
-def _edge_key(tensor: Tensor) -> Any:
+def edge_key(tensor: Tensor) -> Any:
+    """What tells apart where gradients of tensors go."""
     edge = tensor._edge()
     return edge if type(edge) is tuple else id(tensor)

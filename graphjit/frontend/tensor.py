@@ -18,7 +18,7 @@ from .dispatch import apply, assign
 from .methods import Methods
 from .mode import MODE, grad_mode
 from .size import Size
-from .state import VERSIONS
+from .state import VERSIONS, restructured
 from .tape import TENSORS, Node, propagate, run_backward
 
 
@@ -130,7 +130,7 @@ class Tensor(Methods):
             ))
         if self._grad_fn is None and self._requires_grad != bool(requires_grad):
             self._requires_grad = bool(requires_grad)
-            VERSIONS.structure += 1
+            restructured(self)
         return self
 
     @property
@@ -217,10 +217,14 @@ class Tensor(Methods):
         result._version = self._version
         if self._view is not None:
             result._view = replace(self._view, differentiable=False)
+        if MODE.recorder is not None:
+            MODE.recorder.own[id(result)] = result
         return result
 
     def detach_(self) -> Tensor:
         """Take this tensor off the tape, in place."""
+        if self._requires_grad:
+            restructured(self)
         self._grad_fn = None
         self._requires_grad = False
         return self
@@ -293,12 +297,15 @@ class Tensor(Methods):
         """Add an array to `.grad`; it becomes `.grad` itself unless someone else can see it."""
         before = self._grad
         if before is None:
-            if shared or grad.__class__ is not np.ndarray or grad.base is not None:
-                grad = np.array(grad, dtype=self._array.dtype)
+            own = grad.__class__ is np.ndarray and grad.base is None and not shared
+            if not own or not grad.flags.c_contiguous:
+                grad = np.array(grad, dtype=self._array.dtype, order="C")
             self._grad = Tensor._of(grad)
-        else:
+        elif before._array.shape == grad.shape and before._array.dtype == grad.dtype:
             np.add(before._array, grad, out=before._array)
             before._version[0] += 1
+        else:  # a tensor whose data was replaced by other ones
+            assign(before, TENSORS.add(before, Tensor._of(grad)))
 
     def _accumulate_tensor(self, grad: Tensor, create_graph: bool) -> None:
         """The same for a recorded backward, or one that is differentiated again."""
@@ -342,12 +349,13 @@ class Tensor(Methods):
             if self._hooks is None:
                 self._hooks = []
             hooks = self._hooks
-            VERSIONS.structure += 1
+            restructured(self)
         else:
             node = self._grad_fn
             node.watchers = {} if node.watchers is None else node.watchers
             hooks = node.watchers.setdefault(self._output_number, [])
-        hooks.append(hook)
+        retains = bool(hooks) and hooks[-1] == self._add_to_grad
+        hooks.insert(len(hooks) - retains, hook)  # what is retained is what the hooks leave
         return hooks
 
     def backward(

@@ -5,32 +5,79 @@ The only module that names all the stages: recorder, passes, code generation, ru
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
+import sys
 import time
-import warnings
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
-from .. import config
-from ..errors import TraceRefused
+from .. import config, progress
+from ..errors import CheckFailed, TraceRefused, warn
+from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
+from .finish import finish
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, is_opaque, snapshot
+from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
+from .locks import new_lock
 from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
 from .reads import Reads, watching
-from .recorder import Recorder, Recording
+from .recheck import rechecked
+from .recorder import Recorder
+from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
-from .state import GUARDED, VERSIONS
+from .side_effects import warn_of_effects
+from .state import CARRIED, GUARDED, VERSIONS
+from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
-from .variant import Executable, Variant, signature
+from .usual import MISS
+from .variant import FLOAT, Executable, Stop, Variant, signature
+
+if TYPE_CHECKING:
+    from .profile import Profile
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
 #: function is left to run eagerly
 MAX_UNSETTLED = 4
+#: kinds of arguments that are refused before the function is not tried any more
+MAX_REFUSED = 16
+#: functions that name one of these get plain floats: they can tell a `SymNumber` from a number
+TELL_APART = frozenset("type json dumps pickle struct Decimal Fraction timedelta ctypes".split())
+
+
+@dataclass(slots=True)
+class Call:
+    """The arguments of one call; `tensors` and `floats` are those among them."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: list[Tensor]
+    floats: list[float]
+
+    def masked(self, exact: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with a mark in place of each float, unless floats count by value."""
+        if exact:
+            return self.args, self.kwargs
+        args = tuple([FLOAT if type(a) is float else a for a in self.args])
+        return args, {k: FLOAT if type(a) is float else a for k, a in self.kwargs.items()}
+
+    def symbolic(self, recorder: Recorder) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with symbolic numbers in place of those floats."""
+        count = itertools.count()
+
+        def symbol(value: Any) -> Any:
+            if recorder.exact or type(value) is not float:
+                return value
+            return recorder.float_argument(value, next(count))
+
+        args = [symbol(a) for a in self.args]
+        return args, {k: symbol(a) for k, a in self.kwargs.items()}
 
 
 class Traced:
@@ -48,126 +95,264 @@ class Traced:
         self.last: Variant | None = None
         self.count = 0
         self.unsettled = 0
+        self.misses = 0
+        self.exact = False
         self.eager_reason: str | None = None
+        self.refused: dict[Hashable, str] = {}
         self.attempts: list[Attempt] = []
-        self.disabled = config.get_bool("DISABLE")
+        self.recording = new_lock()
+        self.stopped = config.get_bool("DISABLE")
+        self.scanned: set[CodeType] = set()
+        if isinstance(function, FunctionType):
+            warn_of_effects([function], self.scanned)
+        self.checked = config.get_int("CHECK") >= 3
         self.max_variants = config.get_int("MAX_VARIANTS")
+        self.max_branches = config.get_int("MAX_BRANCHES")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Traced:
+        return Traced(copy.deepcopy(self.function, memo))
+
+    def __reduce__(self) -> Any:
+        found: Any = sys.modules.get(self.function.__module__)
+        for name in self.name.split("."):
+            found = getattr(found, name, None)
+        return self.name if found is self else (Traced, (self.function,))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.disabled or MODE.recorder is not None or self.eager_reason is not None:
+        if self.stopped or MODE.recorder is not None:
             return self.function(*args, **kwargs)
         last = self.last
         if last is not None and not kwargs:
+            if last.usual is not None:
+                result = last.usual(args)
+                if result is not MISS:
+                    return result
             found = last.matches(args)
-            if found is not None and last.holds(found):
-                done, result = last.replay(found)
-                return result if done else self.function(*args)
+            if found is not None and last.holds(found[0]):
+                call = Call(args, kwargs, *found)
+                stop, result = self._replay(last, call)
+                if stop is None:
+                    return result
+                return self._continue(last, stop, call, last.tree)
         return self._find(args, kwargs)
 
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Replay the variant for these arguments, or record one."""
-        tensors: list[Tensor] = []
+        call = Call(args, kwargs, [], [])
         try:
-            tree = flatten((args, kwargs), tensors, _static)
-            key = (tree, signature(tensors))
+            key = self._key(call)
             variants = self.variants.get(key, ())
         except (TraceRefused, TypeError) as refusal:
-            self._stay_eager(f"an argument cannot be guarded: {refusal}")
+            self._refuse(None, f"an argument cannot be guarded: {refusal}")
             return self.function(*args, **kwargs)
         for variant in variants:
-            if variant.holds(tensors):
+            if variant.holds(call.tensors):
+                stop, result = self._replay(variant, call)
+                if stop is not None:
+                    return self._continue(variant, stop, call, key)
                 self.last = variant
-                done, result = variant.replay(tensors)
-                return result if done else self.function(*args, **kwargs)
-        return self._record(key, tensors, args, kwargs)
+                return result
+        return self._record(key, call, None)
+
+    def _replay(self, variant: Variant, call: Call) -> tuple[Stop | None, Any]:
+        if self.checked:
+            eager = functools.partial(self.function, *call.args, **call.kwargs)
+            return rechecked(variant, call.tensors, call.floats, eager)
+        stop, result = variant.replay(call.tensors, call.floats)
+        if stop is None:
+            variant.expect_more()
+        return stop, result
+
+    def _key(self, call: Call) -> Hashable:
+        """What variants are kept by: the arguments, but for elements of tensors and for floats.
+
+        Fills in the call's tensors and floats.
+        """
+        given = (*call.args, *call.kwargs.values())
+        call.floats = [] if self.exact else [a for a in given if type(a) is float]
+        call.tensors = []
+        tree = flatten(call.masked(self.exact), call.tensors, _static)
+        return (tree, signature(call.tensors))
+
+    def _continue(self, variant: Variant, stop: Stop, call: Call, key: Hashable) -> Any:
+        """Go on where a replay stopped: with a variant that saw the other value, or eagerly."""
+        tried = {variant}
+        while (place := stop.point) is not None:
+            fits = [
+                other for other in self.variants.get(key, ())
+                if other not in tried and other.continues(variant, stop)
+                and other.holds(call.tensors)
+            ]  # fmt: skip
+            if not fits:
+                return self._record(key, call, variant.recording.points[place])
+            fits.sort(key=lambda other: other.seen[place] != stop.seen)
+            variant = fits[0]
+            tried.add(variant)
+            again, result = self._replay(variant, call)
+            if again is None:
+                self.last = variant
+                return result
+            stop = again
+        return self.function(*call.args, **call.kwargs)
 
     # --- recording ------------------------------------------------------------------------------
 
-    def _record(self, key: Hashable, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        """Run the function eagerly while recording it; compile what was recorded."""
+    def _record(self, key: Hashable, call: Call, point: GuardPoint | None) -> Any:
+        """Run the function eagerly while recording it; compile what was recorded.
+
+        `point` is where a replay saw what none had seen there before.
+        """
+        if key in self.refused:
+            return self.function(*call.args, **call.kwargs)
         if self.count >= self.max_variants:
-            self._stay_eager(f"more than {self.max_variants} variants (GRAPHJIT_MAX_VARIANTS)")
-            return self.function(*args, **kwargs)
-        miss = miss_reason(key, itertools.chain(*self.variants.values()), tensors)
-        recorder, reads = Recorder(tensors), Reads()
+            return self._run_unrecorded(call, point, "MAX_VARIANTS")
+        if point is not None and len(self.variants[key]) >= self.max_branches:
+            return self._run_unrecorded(call, point, "MAX_BRANCHES")
+        if not self.recording.acquire(blocking=False):  # by another thread: it will do for both
+            return self.function(*call.args, **call.kwargs)
+        try:
+            return self._record_alone(key, call, point)
+        finally:
+            self.recording.release()
+
+    def _record_alone(self, key: Hashable, call: Call, point: GuardPoint | None) -> Any:
+        if point is None:
+            miss = miss_reason(key, itertools.chain(*self.variants.values()), call.tensors)
+        else:
+            miss = f"another value than before at {point.describe()}"
+        recorder, reads = Recorder(call.tensors), Reads()
         structure = VERSIONS.structure
         start = time.perf_counter()
         MODE.recorder = recorder
         try:
             with watching(GUARDED, reads):
-                reads.call(self.function, (args, kwargs))
+                reads.call(self.function, (call.args, call.kwargs))
+                if not self.exact and reads.names & TELL_APART:
+                    self.exact = True
+                    key = self._key(call)
+                recorder.exact = self.exact
+                args, kwargs = call.symbolic(recorder)
                 result = self.function(*args, **kwargs)
-        finally:
+        except BaseException as error:
             MODE.recorder = None
-        for hook in recorder.hooks():
-            reads.function(hook)
+            name_types(error, recorder.symbols)
+            settle(recorder.symbols)
+            raise
+        MODE.recorder = None
+        warn_of_effects((f for f, _ in reads.code.codes), self.scanned)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
+        finished = self._finish(attempt, recorder, reads, result, structure)
+        settle(recorder.symbols)
+        result = settled(result)
+        if finished is not None:
+            self._compile(key, call, *finished, reads, attempt)
+        return result
+
+    def _finish(
+        self, attempt: Attempt, recorder: Recorder, reads: Reads, result: Any, structure: int
+    ) -> tuple[Recording, Any] | None:
+        """The finished recording and the tree of its result; None if it is not to be compiled."""
+        for hook in recorder.hooks():
+            reads.function(hook)
         try:
-            leaves: list[Tensor] = []
+            leaves: list[Any] = []
             tree = flatten(result, leaves, functools.partial(_returned, recorder))
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
-            recording = recorder.finish(leaves)
+            kept = _carried(recorder, reads)
+            recording = finish(recorder, leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
-            self._stay_eager(str(refusal))
-            return result
+            self._refuse(attempt.key, attempt.reason)
+            return None
+        if recorder.told:
+            reads.forget_told(recorder.told_functions)
         changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
-        if changed is not None:
-            self._unsettled(attempt, changed)
-            return result
-        self._compile(key, tensors, None if kwargs else args, recording, reads, tree, attempt)
-        return result
+        if changed is None:
+            reads.always += kept
+            if not CARRIED.issuperset(recorder.assigned):
+                CARRIED.update(recorder.assigned)
+                VERSIONS.structure += 1  # others that read these are to look at them in every call
+            return recording, tree
+        self._unsettled(attempt, changed)
+        return None
 
     def _unsettled(self, attempt: Attempt, changed: str) -> None:
         """The call itself changed what it depends on: the next call is recorded."""
         attempt.reason = f"the call changed {changed}"
         self.unsettled += 1
         if self.unsettled >= MAX_UNSETTLED:
-            self._stay_eager(f"every call changes {changed}")
+            self._refuse(attempt.key, f"every call changes {changed}")
 
     def _compile(
         self,
         key: Hashable,
-        tensors: list[Tensor],
-        args: tuple[Any, ...] | None,
+        call: Call,
         recording: Recording,
-        reads: Reads,
         tree: Any,
+        reads: Reads,
         attempt: Attempt,
     ) -> None:
         start = time.perf_counter()
         try:
-            graph, executable = build(recording, attempt)
+            with progress.shown(f"compiling {self.name}"):
+                graph, executable = build(recording, attempt)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
-            self._stay_eager(f"it could not be compiled: {type(error).__name__}: {error}")
+            self._refuse(key, f"it could not be compiled: {type(error).__name__}: {error}")
             return
         attempt.compile_seconds = time.perf_counter() - start
+        args = None if call.kwargs else call.masked(self.exact)[0]
         variant = Variant(
-            key, tensors, args, recording, executable, reads.structural, reads.always, tree
+            key, call.tensors, args, recording, executable, reads.structural, reads.always, tree
         )
         attempt.graph, attempt.variant = graph, variant
         self.last = variant
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.name, attempt, [t._array for t in tensors])
+        announce(self.name, attempt, call.tensors, call.floats)
 
-    def _stay_eager(self, reason: str) -> None:
+    # --- running eagerly ------------------------------------------------------------------------
+
+    def _run_unrecorded(self, call: Call, point: GuardPoint | None, limit: str) -> Any:
+        """Run a call for which there is no variant, and no room for one, by the knob `limit`."""
+        where = "" if point is None else f"; the last at {point.describe()}"
+        reason = f"more variants than GRAPHJIT_{limit}={config.get_int(limit)}{where}"
+        if not self.misses:
+            self.eager_reason = reason
+            warn(f"{self.name} runs eagerly where nothing compiled fits: {reason}")
+        self.misses += 1
+        if self.misses > self.count and 2 * self.misses > self._replays():
+            self._stop()
+        return self.function(*call.args, **call.kwargs)
+
+    def _replays(self) -> int:
+        return sum(v.replays for variants in self.variants.values() for v in variants)
+
+    def _refuse(self, key: Hashable, reason: str) -> None:
+        """Calls with this key run eagerly, unless a variant that is there fits; say so once."""
+        self.refused[key] = reason
+        if self.eager_reason is None:
+            warn(f"{self.name} runs eagerly: {reason}")
         self.eager_reason = reason
+        if len(self.refused) >= MAX_REFUSED:
+            self.max_variants = self.count
+            if not self.count:
+                self._stop()
+
+    def _stop(self) -> None:
+        """Run eagerly for good."""
+        self.stopped = True
         self.variants.clear()
         self.last = None
-        warnings.warn(
-            f"{self.name} runs eagerly from now on: {reason}", stacklevel=4
-        )
 
     # --- what the user can ask ------------------------------------------------------------------
 
@@ -189,6 +374,23 @@ class Traced:
         """Counts: variants, replays, kernels, host calls, seconds spent compiling."""
         return Report(self).stats()
 
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """Time each instruction of the program for these arguments, on copies: nothing changes.
+
+        RuntimeError if the function has not been compiled for them: call it with them first.
+        """
+        from .profile import profile
+
+        call = Call(args, kwargs, [], [])
+        for variant in self.variants.get(self._key(call), ()):
+            if variant.holds(call.tensors):
+                try:
+                    return profile(self.name, variant, call.tensors, call.floats)
+                except CheckFailed:  # Python would see other values than this variant saw
+                    continue
+        reason = self.eager_reason or "call it with them first"
+        raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
+
 
 def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     """Optimise a recording, and make what runs it, as `GRAPHJIT_BACKEND` says."""
@@ -196,21 +398,53 @@ def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
     from ..codegen.assemble import assemble
     from ..passes import pipeline
 
-    graph = pipeline.run(recording.graph, attempt.stages)
-    if config.get_str("BACKEND") == "interp":
-        return graph, Interpreted(graph)
-    return graph, assemble(graph, recording.strides)
+    def executable(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        if config.get_str("BACKEND") == "interp":
+            return Interpreted(graph)
+        return assemble(graph, strides)
+
+    def backward(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
+        with no_garbage_collection():
+            return executable(pipeline.run(graph), strides)
+
+    if recording.backward is not None:
+        recording.backward.compile = backward
+    with no_garbage_collection():
+        graph = pipeline.run(recording.graph, attempt.stages)
+        return graph, executable(graph, recording.strides)
+
+
+def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
+    """Make inputs of tensors found in attributes that the call then assigned.
+
+    Returns guards on what else was found there, which the call itself has changed.
+    """
+    guards = []
+    for key, owner in recorder.assigned.items():
+        guard = reads.forget(key)
+        if guard is None:
+            continue
+        found = guard.expected.thing if isinstance(guard.expected, Same) else None
+        if not isinstance(found, Tensor):
+            guards.append(guard)
+        elif not recorder.carry(owner, guard.key, found, signature([found])):
+            recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
+    return guards
 
 
 def _static(value: Any) -> Hashable:
     """The part of the key that an argument other than a tensor makes."""
     kind = type(value)
+    if value is FLOAT:
+        return (FLOAT,)
     if kind is int or kind is bool or kind is str or value is None:
         return (kind, value)
     return snapshot(value)
 
 
 def _returned(recorder: Recorder, value: Any) -> Any:
+    if type(value) is SymNumber:  # Python has seen it: it is a plain number by now
+        return value.value
     if not isinstance(value, SCALARS) and not is_opaque(value):
         recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
     return value

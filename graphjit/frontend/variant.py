@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Protocol
@@ -11,28 +10,67 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..dtypes import default_float
+from ..ir.interp import DONE
 from .dispatch import apply
-from .guards import Guard, is_mutable, tensors_in
+from .guards import AnyGuard, Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
-from .recorder import Argument, Captured, Chain, Draw, Existing, Fresh, GradOf, Recording
-from .state import VERSIONS
+from .recording import (
+    Argument,
+    AttributeNumber,
+    AttributeTensor,
+    Captured,
+    Chain,
+    Constant,
+    Draw,
+    Existing,
+    FloatArgument,
+    Fresh,
+    GradOf,
+    Number,
+    Recording,
+    Scalar,
+    Source,
+)
+from .state import CARRIED, VERSIONS
+from .tape import Node
 from .tensor import Tensor
+from .usual import Usual, usual_call
 
-#: no argument is this object
-NEVER = object()
+#: replays after which a variant gets a function for its usual call
+SETTLED = 2
+#: stands for a float among the arguments, which may be another one at each call
+FLOAT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a replay stopped: at a guard point, by number, or at a check, or on the host (None).
+
+    `seen` is what the guard point would have seen, as far as is known.
+    """
+
+    point: int | None
+    seen: bool | bytes | None = None
 
 
 class Executable(Protocol):
     """A compiled graph. `run` takes the inputs that are not bound, then arrays for the outputs;
 
-    updated inputs are written in place. It returns False, having changed nothing, if a check in the
-    graph failed.
+    updated inputs are written in place. It returns `ir.interp.DONE`; or, having changed nothing,
+    the number of the check that failed, or `HOST_FAILED`.
     """
 
     def bind(self, slot: int, array: np.ndarray) -> None: ...
 
-    def run(self, *arrays: np.ndarray) -> bool: ...
+    def run(self, *arrays: np.ndarray) -> int: ...
+
+    def entry(self) -> Callable[..., int]:
+        """A function that does what `run` does, for usual calls: 0 says that it has."""
+
+    @property
+    def runs(self) -> int:
+        """How many runs have come to their end."""
 
 
 def signature(tensors: Sequence[Tensor]) -> Hashable:
@@ -48,9 +86,10 @@ def signature(tensors: Sequence[Tensor]) -> Hashable:
 class Binding:
     """Where each input and result of the graph is found at a replay."""
 
-    passed: list[Argument | GradOf] = field(default_factory=list)
-    scalars: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    passed: list[tuple[Source, np.dtype]] = field(default_factory=list)
     hypers: list[tuple[np.ndarray, Any]] = field(default_factory=list)
+    numbers: list[AttributeNumber] = field(default_factory=list)
+    attributes: list[AttributeTensor] = field(default_factory=list)
     captured: list[tuple[Tensor, np.ndarray]] = field(default_factory=list)
 
     @staticmethod
@@ -58,17 +97,22 @@ class Binding:
         """Sort the inputs of a recording by their source; bind those that stay the same."""
         binding = Binding()
         for slot, source in enumerate(recording.sources):
-            if isinstance(source, (Argument, GradOf)):
-                binding.passed.append(source)
-            elif isinstance(source, Captured):
+            dtype = recording.graph.inputs[slot].dtype.numpy
+            if isinstance(source, Captured):
                 binding.captured.append((source.tensor, source.tensor._array))
                 executable.bind(slot, source.tensor._array)
-            else:
-                dtype = recording.graph.inputs[slot].dtype.numpy
+            elif isinstance(source, Constant):
+                executable.bind(slot, source.array)
+            elif isinstance(source, Scalar) and not isinstance(source.source, Draw):
                 place = np.asarray(source.source.read(), dtype)
-                steady = not isinstance(source.source, Draw)
-                (binding.hypers if steady else binding.scalars).append((place, source.source))
+                binding.hypers.append((place, source.source))
                 executable.bind(slot, place)
+            else:
+                binding.passed.append((source, dtype))
+            if isinstance(source, AttributeNumber):
+                binding.numbers.append(source)
+            elif isinstance(source, AttributeTensor):
+                binding.attributes.append(source)
         return binding
 
 
@@ -94,7 +138,7 @@ class Variant:
         recording: Recording,
         executable: Executable,
         structural: list[Guard],
-        always: list[Guard],
+        always: list[AnyGuard],
         result: Any,
     ) -> None:
         self.tree = tree
@@ -102,7 +146,7 @@ class Variant:
         self.recording = recording
         self.executable = executable
         self.structural = structural
-        self.guards = structural + always
+        self.guards: list[AnyGuard] = [*structural, *always]
         self._sort(always)
         self.pinned = self._pinned(tensors)
         self.default = default_float()
@@ -117,31 +161,41 @@ class Variant:
             for source, value in zip(recording.sources, recording.graph.inputs, strict=True)
             if isinstance(source, GradOf)
         ]
-        self.frozen = [(t._requires_grad, _hooks(t)) for t, _ in self.binding.captured]
+        #: tensors that were reached, with what Python can tell of them without their elements
+        reached = [t for guard in self.guards for t in tensors_in(guard.expected)]
+        reached += [t for t, _ in self.binding.captured]
+        self.frozen = [(t, signature([t])) for t in {id(t): t for t in reached}.values()]
         self.written = self._written_tensors()
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
+        self.points = {point.check: n for n, point in enumerate(recording.points)}
+        self.seen = tuple(point.seen for point in recording.points)
         self.replays = 0
-        self.lock = threading.RLock()
+        #: made at the second replay: many a variant is never seen again
+        self.usual: Usual | None = None
 
-    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
-        """What `matches` compares; an impossible row if the arguments are not of that kind."""
-        never = [(None, NEVER, None, None, None, None)]
+    def _plain_arguments(self, args: tuple[Any, ...] | None) -> list[tuple[Any, ...]] | None:
+        """What `matches` compares; None if the arguments are not of that kind."""
         if args is None:
-            return never
+            return None
         rows: list[tuple[Any, ...]] = []
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        if len({id(t._array) for t in tensors}) < len(tensors):
+            return None
         for arg in args:
-            if isinstance(arg, Tensor):
+            if arg is FLOAT:
+                rows.append((float, None, None, None, None, None))
+            elif isinstance(arg, Tensor):
                 a = arg._array
                 leaf = arg._grad_fn is None
                 rows.append((type(arg), a.shape, a.strides, a.dtype, arg._requires_grad, leaf))
-            elif not is_mutable(arg):
+            elif not is_mutable(arg) and not list(tensors_in(arg)):
                 rows.append((None, arg, None, None, None, None))
             else:
-                return never
+                return None
         return rows
 
-    def _sort(self, guards: list[Guard]) -> None:
+    def _sort(self, guards: list[AnyGuard]) -> None:
         """Split the guards of every call by where they look, so that each kind has a short loop."""
         cells = [g for g in guards if isinstance(g.container, CellType)]
         names = [g for g in guards if type(g.container) is dict]
@@ -162,15 +216,16 @@ class Variant:
 
     # --- is it for these arguments? -----------------------------------------------------------
 
-    def matches(self, args: tuple[Any, ...]) -> list[Tensor] | None:
-        """The tensors among `args` if this variant surely was made for such arguments.
+    def matches(self, args: tuple[Any, ...]) -> tuple[list[Tensor], list[float]] | None:
+        """The tensors and floats in `args` if this variant surely was made for such arguments.
 
-        A quick test for the usual call: tensors, and things that are the same object as before.
-        None says nothing: the full key decides then.
+        A quick test for the usual call: tensors, floats, and things that are the same object as
+        before. None says nothing: the full key decides then.
         """
-        if len(args) != len(self.plain):
+        if self.plain is None or len(args) != len(self.plain):
             return None
-        tensors = []
+        tensors: list[Tensor] = []
+        floats: list[float] = []
         for arg, (kind, shape, strides, dtype, requires, leaf) in zip(args, self.plain):
             if kind is None:
                 if arg is not shape:
@@ -178,6 +233,9 @@ class Variant:
                 continue
             if type(arg) is not kind:
                 return None
+            if kind is float:
+                floats.append(arg)
+                continue
             array = arg._array
             if (
                 array.shape != shape
@@ -191,7 +249,7 @@ class Variant:
             tensors.append(arg)
         if len(tensors) > 1 and len({id(t._array) for t in tensors}) != len(tensors):
             return None
-        return tensors
+        return tensors, floats
 
     # --- does it hold? ------------------------------------------------------------------------
 
@@ -212,13 +270,31 @@ class Variant:
         for namespace, name, thing, guard in self.globals:
             if namespace.get(name) is not thing and not guard.holds():
                 return False
-        for guard in self.others:
-            if not guard.holds():
+        for other in self.others:
+            if not other.holds():
                 return False
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
                 return False
-        return self.grads_fit(tensors) and self._apart(tensors)
+        return self.grads_fit(tensors) and self.apart(tensors) and self._attributes_fit(tensors)
+
+    def _attributes_fit(self, tensors: Sequence[Tensor]) -> bool:
+        """Attributes that the call assigns hold what they held, but for elements."""
+        for number in self.binding.numbers:
+            value = number.read()
+            if (type(value),) != number.kind:
+                return False
+            if type(value) is int and not -(1 << 61) < value < 1 << 61:
+                return False
+        for attribute in self.binding.attributes:
+            tensor = attribute.read()
+            if not isinstance(tensor, Tensor) or signature([tensor]) != attribute.kind:
+                return False
+            if any(np.may_share_memory(tensor._array, t._array) for t in tensors):
+                return False
+            if id(_owner(tensor._array)) in self.written_roots:
+                return False
+        return True
 
     def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
         """Arguments that the function could also reach by other ways, which were not told apart."""
@@ -228,13 +304,18 @@ class Variant:
     def _still_structured(self) -> bool:
         if default_float() is not self.default:
             return False
-        for (tensor, array), frozen in zip(self.binding.captured, self.frozen, strict=True):
-            if tensor._array is not array or (tensor._requires_grad, _hooks(tensor)) != frozen:
-                return False
+        if any(tensor._array is not array for tensor, array in self.binding.captured):
+            return False
+        if any(signature([tensor]) != kind for tensor, kind in self.frozen):
+            return False
         if not all(guard.holds() for guard in self.structural):
             return False
         if not self._still_predicted():
             return False
+        carried = [g for g in self.structural if (id(g.container), g.key) in CARRIED]
+        if carried:  # replays of another function assign these, and do not say so
+            self.structural = [g for g in self.structural if g not in carried]
+            self.others += carried
         self.structure = VERSIONS.structure
         return True
 
@@ -262,7 +343,7 @@ class Variant:
                 return False
         return True
 
-    def _apart(self, tensors: Sequence[Tensor]) -> bool:
+    def apart(self, tensors: Sequence[Tensor]) -> bool:
         """No argument shares memory with a captured tensor that the step writes, or is written."""
         if not self.written:
             return True
@@ -275,28 +356,74 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
-    def replay(self, tensors: Sequence[Tensor]) -> tuple[bool, Any]:
-        """Run on new arguments: (True, result), or (False, None) with nothing changed."""
-        arrays = [
-            tensors[source.position]._array
-            if type(source) is Argument
-            else _grad_of(source, tensors)._array
-            for source in self.binding.passed
-        ]
+    def passed(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> list[np.ndarray]:
+        """The arrays that a run takes: of arguments, attributes, gradients, and numbers."""
+        return [_passed(source, dtype, tensors, floats) for source, dtype in self.binding.passed]
+
+    def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
+        """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
-        with self.lock:
-            for place, number in self.binding.scalars:
-                place[()] = number.read()
-            if not self.executable.run(*arrays, *outputs):
-                return False, None
-        self.replays += 1
-        for slot, order in self.recording.orders.items():
-            outputs[slot] = _reordered(outputs[slot], order)
-        return True, self._leave(tensors, outputs)
+        undrawn: list[tuple[Any, int]] = []
+        runs = self.executable.runs
+        try:
+            arrays = self.passed(tensors, floats)
+            for generator, drawn in self.recording.draws.values():
+                undrawn.append((generator, generator.offset))
+                generator.offset += drawn
+            stopped = self.executable.run(*arrays, *outputs)
+            if stopped == DONE:
+                return None, self._leave(tensors, outputs)
+        except BaseException:
+            if self.executable.runs == runs:
+                _put_back(undrawn)
+            self.recover(tensors, outputs)
+            raise
+        _put_back(undrawn)
+        return self._stop(stopped, outputs), None
+
+    def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
+        """After an interrupt: complete a call whose run had ended.
+
+        What Ctrl-C hits is then either a call that has not begun or one that is done, but for its
+        Python effects, in which it may fall as in any Python code.
+        """
+        if self.executable.runs > self.replays:
+            self._leave(tensors, outputs)
+
+    def expect_more(self) -> None:
+        """This variant is used again and again."""
+        if self.usual is None and self.replays == SETTLED:
+            self.usual = usual_call(self)
+
+    def _stop(self, check: int, outputs: Sequence[np.ndarray]) -> Stop:
+        """What is known of the call after check number `check` has failed."""
+        number = self.points.get(check)
+        if number is None:
+            return Stop(None)
+        point = self.recording.points[number]
+        if isinstance(point.seen, bool):
+            return Stop(number, not point.seen)
+        exact = sum(p.value is not None for p in self.recording.points[:number])
+        return Stop(number, outputs[self.recording.first_seen + exact].tobytes())
+
+    def continues(self, other: Variant, stop: Stop) -> bool:
+        """Whether this variant saw the same as `other` up to where that stopped, and not there."""
+        number = stop.point
+        assert number is not None
+        return (
+            len(self.seen) > number
+            and self.seen[:number] == other.seen[:number]
+            and self.seen[number] != other.seen[number]
+        )
 
     def _leave(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> Any:
-        """Put the effects of a finished run in place, and make its result."""
+        """Put the effects of a finished run in place, and make its result.
+
+        All but `recording.effects` may be done again where an interrupt has cut it short.
+        """
         recording = self.recording
+        for slot, order in recording.orders.items():
+            outputs[slot] = _reordered(outputs[slot], order)
         for target in self.written:
             if isinstance(target, Tensor):
                 target._version[0] += 1
@@ -304,35 +431,73 @@ class Variant:
                 tensors[target]._version[0] += 1
             else:
                 _grad_of(target, tensors)._version[0] += 1
-        results: list[Tensor] = []
+        node = None if recording.backward is None else recording.backward.node(tensors, outputs)
+        results: list[Any] = []
         bases: dict[int, Tensor] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
-                results.append(_fresh(out, outputs, bases))
+                results.append(_fresh(out, outputs, bases, node))
             elif isinstance(out, Existing):
                 results.append(_existing(out, tensors))
+            elif isinstance(out, Number):
+                results.append(outputs[out.place].item())
             else:
                 results.append(results[out.place])
+        if node is not None:
+            node.watch([
+                (out.place, result)
+                for out, result in zip(recording.outputs, results, strict=True)
+                if isinstance(out, Fresh) and out.chain is None
+            ])
         for owner, place in recording.grads:
             _resolve(owner, tensors)._grad = None if place is None else results[place]
-        for generator, drawn in recording.draws.values():
-            generator.offset += drawn
+        for assignment in recording.assignments:
+            assignment.make(results)
+        self.replays += 1
         for effect in recording.effects:
-            effect()
+            effect(outputs)
         return unflatten(self.result, iter(results))  # gradients are left over
 
 
-def _fresh(out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor]) -> Tensor:
+def _passed(
+    source: Any, dtype: np.dtype, tensors: Sequence[Tensor], floats: Sequence[float]
+) -> np.ndarray:
+    """The array of an input that is another one at each call."""
+    kind = type(source)
+    if kind is Argument:
+        argument: Tensor = tensors[source.position]
+        return argument._array
+    if kind is FloatArgument:
+        return np.array(floats[source.position])
+    if kind is GradOf:
+        return _grad_of(source, tensors)._array
+    found = source.source.read() if kind is Scalar else source.read()
+    array: np.ndarray = np.asarray(found._array if kind is AttributeTensor else found, dtype)
+    return array
+
+
+def _put_back(undrawn: list[tuple[Any, int]]) -> None:
+    """Move generators back to where they were before a call that did not take place."""
+    for generator, offset in undrawn:
+        generator.offset = offset
+
+
+def _fresh(
+    out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor], node: Node | None
+) -> Tensor:
     if out.chain is None:
         tensor = Tensor._of(outputs[out.place])
     else:
         if out.place not in bases:
             bases[out.place] = Tensor._of(outputs[out.place])
         tensor = _seen_through(bases[out.place].detach(), out.chain)
-    if out.like._requires_grad:
+        if not out.joined:
+            tensor = Tensor._of(tensor._array)
+    if out.requires_grad:
         tensor._requires_grad = True
-        tensor._grad_fn = out.like._grad_fn
-        tensor._output_number = out.like._output_number
+        tensor._grad_fn, tensor._output_number = out.tape
+        if out.cotangent is not None:
+            tensor._grad_fn, tensor._output_number = node, out.cotangent
     return tensor
 
 
@@ -340,11 +505,13 @@ def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
     source = out.source
     if type(source) is Argument:
         base = tensors[source.position]
+    elif type(source) is AttributeTensor:
+        base = source.read()
     else:
         base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
     if out.same:
         return base
-    detached = out.detached or (base._requires_grad and not out.like._requires_grad)
+    detached = out.detached or (base._requires_grad and not out.requires_grad)
     return _seen_through(base.detach() if detached else base, out.chain)
 
 

@@ -30,10 +30,16 @@ class Operation(Protocol):
     def host_only(self) -> bool: ...
 
     @property
+    def moves_nothing(self) -> bool: ...
+
+    @property
     def infer(self) -> Callable[..., tuple[Spec, ...]]: ...
 
     @property
     def eval(self) -> Callable[..., Any]: ...
+
+    @property
+    def flops(self) -> Callable[..., int] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,8 @@ class Graph:
     """A pure function of its inputs.
 
     `updates` pairs an input with the value that takes its place after the call. `checks` are 0-d
-    bools: if one is false, the call is abandoned and nothing has changed.
+    bools, each of which means something only where those before it are true: at the first that is
+    false the call is abandoned, and nothing has changed.
     """
 
     inputs: tuple[Value, ...]
@@ -153,8 +160,9 @@ class Graph:
             number[value] = len(number)
             rows.append(value.spec)
         for node in self.nodes:
-            row = (node.op.name, tuple(number[v] for v in node.inputs), attr_key(node.attrs))
-            rows.append((row, tuple(v.spec for v in node.outputs)))
+            attrs = attr_key(node.attrs) if node.attrs else ()
+            row = (node.op.name, tuple([number[v] for v in node.inputs]), attrs)
+            rows.append((row, tuple([v.spec for v in node.outputs])))
             for value in node.outputs:
                 number[value] = len(number)
         rows.append(tuple(number[v] for v in self.outputs))
@@ -223,11 +231,15 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
     the values that stand for its outputs there.
     """
     builder = Builder()
-    new: dict[Value, Value] = {value: value for value in graph.inputs}
-    new.update({value: value for value in graph.consts})
+    new: dict[Value, Value] = {value: value for value in (*graph.inputs, *graph.consts)}
+    find = new.__getitem__
     for node in graph.nodes:
-        results = visit(node, tuple(map(new.__getitem__, node.inputs)), builder)
-        new.update(zip(node.outputs, results, strict=True))
+        results = visit(node, tuple(map(find, node.inputs)), builder)
+        if results is not node.outputs:
+            new.update(zip(node.outputs, results, strict=True))
+        else:
+            for value in results:
+                new[value] = value
     return Graph(
         graph.inputs,
         tuple(builder.nodes),
@@ -239,14 +251,17 @@ def rebuild(graph: Graph, visit: Visit) -> Graph:
 
 
 def keep(node: Node, inputs: tuple[Value, ...], builder: Builder) -> tuple[Value, ...]:
-    """The visit that changes nothing but the inputs."""
+    """The visit that changes nothing but the inputs.
+
+    While they have the types of the old ones, the outputs stay what they are, and so do nodes that
+    read them.
+    """
     if inputs == node.inputs:
         return builder.append(node)
-    pairs = zip(inputs, node.inputs, strict=True)
-    if all(new.spec is old.spec or new.spec == old.spec for new, old in pairs):
-        outputs = tuple(Value(value.spec) for value in node.outputs)
-        return builder.append(Node(node.op, inputs, node.attrs, outputs, node.loc))
-    return builder.add(node.op, inputs, node.attrs, node.loc)
+    for new, old in zip(inputs, node.inputs, strict=True):
+        if new is not old and new.spec != old.spec:
+            return builder.add(node.op, inputs, node.attrs, node.loc)
+    return builder.append(Node(node.op, inputs, node.attrs, node.outputs, node.loc))
 
 
 def users(graph: Graph) -> dict[Value, list[Node]]:

@@ -16,14 +16,19 @@ from .verify import describe
 
 Arrays = tuple[Any, ...]
 
+#: what running a graph came to, where it is not the number of the first check that is false
+DONE, HOST_FAILED = -1, -2
+#: errors of ops on the host that end a run with HOST_FAILED: eager code may raise them too
+HOST_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+
 
 def interpret(graph: Graph, arrays: Sequence[Any], xp: Any = np) -> tuple[Arrays, Arrays]:
     """Run `graph` on `arrays`, one for each input.
 
     Returns the outputs, and the values that take the place of the updated inputs, in the order of
     `graph.updates`. No operand is written. ValueError where an array does not fit its input;
-    CheckFailed where one of the graph's checks is false; VerifyError where an op computes something
-    else than its `infer` says.
+    CheckFailed at the first of the graph's checks that is false; VerifyError where an op computes
+    something else than its `infer` says.
     """
     known: dict[Value, Any] = dict(graph.consts)
     for value, array in zip(graph.inputs, arrays, strict=True):
@@ -31,15 +36,25 @@ def interpret(graph: Graph, arrays: Sequence[Any], xp: Any = np) -> tuple[Arrays
             raise ValueError(f"input {value!r} got {array.dtype}{list(array.shape)}")
         known[value] = array
     last = last_uses(graph)
+    checked = _check(graph, known, 0)
     for node in graph.nodes:
         results = evaluate(node, [known[v] for v in node.inputs], xp)
         known.update(zip(node.outputs, results, strict=True))
+        checked = _check(graph, known, checked)
         for value in last.get(node, ()):
             del known[value]
-    if not all(known[v].all() for v in graph.checks):
-        raise CheckFailed("a check in the graph is false")
     outputs = tuple(known[v] for v in graph.outputs)
     return outputs, tuple(known[new] for _, new in graph.updates)
+
+
+def _check(graph: Graph, known: dict[Value, Any], start: int) -> int:
+    """Look at the checks from number `start` on that are known; the number of the next one."""
+    for index in range(start, len(graph.checks)):
+        if graph.checks[index] not in known:
+            return index
+        if not known[graph.checks[index]].all():
+            raise CheckFailed(index)
+    return len(graph.checks)
 
 
 def evaluate(node: Node, operands: Sequence[Any], xp: Any = np) -> Arrays:

@@ -462,7 +462,7 @@ def _eval_cross_entropy_backward(
             reduction=reduction, label_smoothing=label_smoothing,
         )  # fmt: skip
     rows, classes = log_p.shape
-    result = xp.exp(log_p)
+    result = xp.exp(xp.ascontiguousarray(log_p))
     starts = _row_starts(rows, classes) if xp is np else xp.arange(rows) * classes
     result.reshape(-1)[starts + target] -= 1
     share = g / g.dtype.type(rows) if reduction == "mean" else g

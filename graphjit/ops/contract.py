@@ -163,6 +163,7 @@ matmul = declare(
     "contract",
     infer=_infer_matmul,
     eval=_eval_matmul,
+    flops=lambda out, a, b: 2 * out.size * a.shape[-1],
     saves=("in0", "in1"),
     vjps=(_matmul_grad_left, _matmul_grad_right),
     grad_name="UnsafeView",
@@ -235,13 +236,20 @@ def _infer_dot(x: Spec, y: Spec) -> tuple[Spec, ...]:
             f"have the same number of elements, but got {x.shape[0]} and {y.shape[0]} elements "
             "respectively"
         )
+    if x.dtype.category == 0:
+        raise NotImplementedError("\"dot\" not implemented for 'Bool'")
     return (x.with_shape(()),)
 
 
 def _eval_dot(xp: Any, x: Any, y: Any) -> Any:
-    if x.ndim != 1 or y.ndim != 1 or x.dtype != y.dtype:
+    if x.ndim != 1 or y.ndim != 1 or x.dtype != y.dtype or x.dtype.kind == "b":
         raise mixed()
     return xp.asarray(x.dot(y))
+
+
+def _decompose_dot(F: Any, x: Any, y: Any) -> Any:
+    total = F.reshape(F.sum(F.mul(x, y), dims=(0,)), shape=())
+    return total if total.dtype == x.dtype else F.cast(total, dtype=x.dtype)
 
 
 dot = declare(
@@ -249,7 +257,7 @@ dot = declare(
     "composite",
     infer=_infer_dot,
     eval=_eval_dot,
-    decompose=lambda F, x, y: F.reshape(F.sum(F.mul(x, y), dims=(0,)), shape=()),
+    decompose=_decompose_dot,
     saves=("in0", "in1"),
     vjps=(lambda F, g, x, y: F.mul(g, y), lambda F, g, x, y: F.mul(g, x)),
     samples=rows("numpy.dot", *calls(((4,), (4,)), ((0,), (0,)), (ints(3), ints(3)))),

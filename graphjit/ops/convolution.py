@@ -300,6 +300,7 @@ conv2d = declare(
     "contract",
     infer=_infer_conv2d,
     eval=_eval_conv2d,
+    flops=lambda out, x, w, **attrs: 2 * out.size * math.prod(w.shape[1:]),
     saves=("in0", "in1"),
     vjps=(
         lambda F, g, x, w, **attrs: F.conv2d_input_grad(g, w, shape=x.shape, **attrs),
@@ -314,6 +315,7 @@ conv2d_input_grad = declare(
     "contract",
     infer=lambda g, w, shape, **attrs: (g.with_shape(shape),),
     eval=_eval_input_grad,
+    flops=lambda out, g, w, **attrs: 2 * g.size * math.prod(w.shape[1:]),
     saves=("in0", "in1"),
     vjps=(
         lambda F, h, g, w, shape, **attrs: F.conv2d(h, w, **attrs),
@@ -327,6 +329,7 @@ conv2d_weight_grad = declare(
     "contract",
     infer=lambda g, x, shape, **attrs: (g.with_shape(shape),),
     eval=_eval_weight_grad,
+    flops=lambda out, g, x, **attrs: 2 * g.size * math.prod(out.shape[1:]),
     saves=("in0", "in1"),
     vjps=(
         lambda F, h, g, x, shape, **attrs: F.conv2d(x, h, **attrs),

@@ -67,6 +67,11 @@ class Op:
     checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval`
                 does not raise because of an operand's values; nothing promotes here, so that
                 numbers are to be made with `number_like`
+    flops       contractions and the like: `(out, *specs, **attrs) -> int`, the additions and
+                multiplications that the first output takes, given its spec and the inputs'
+    moves_nothing  whether compiled code gives the result no memory of its own: it is that of the
+                first operand under other strides. So it is with every view
+    reads_numbers  whether `eval` looks at operands that are Python numbers
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
     samples     `(rng) -> iterator of Sample`
@@ -87,12 +92,15 @@ class Op:
     scatter: Callable[..., Any] | None = None
     parts: Callable[..., Sequence[dict[str, int]]] | None = None
     checks: Callable[..., Sequence[Any]] | None = None
+    flops: Callable[..., int] | None = None
     commutative: bool = False
     idempotent: bool = False
     n_outputs: int = 1
     grad_name: str = ""
     samples: Callable[[np.random.Generator], Iterator[Sample]] | None = None
     host_only: bool = False
+    moves_nothing: bool = False
+    reads_numbers: bool = False
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -113,6 +121,7 @@ def declare(name: str, kind: Kind, **fields: Any) -> Op:
     if callable(vjps):
         vjps = (vjps,)
     fields.setdefault("grad_name", camel(name))
+    fields.setdefault("moves_nothing", kind == "view")
     op = Op(name=name, kind=kind, vjps=tuple(vjps), **fields)
     OPS[name] = op
     return op

@@ -206,7 +206,8 @@ def _eval_layer_norm(xp: Any, x: Any, *affine: Any, shape: Shape, eps: float) ->
     if any(p.shape != shape or p.dtype != x.dtype for p in affine):
         raise TypeError("weight or bias")
     rows, n = x.size // max(math.prod(shape), 1), math.prod(shape)
-    y, means, rstds = xp.empty_like(x), xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
+    y = xp.empty(x.shape, x.dtype)
+    means, rstds = xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
     source, target = x.reshape(rows, n), y.reshape(rows, n)
     step = max(blocks.BLOCK // n, 1) if is_large(x) else max(rows, 1)
     flat_affine = [p.reshape(n) for p in affine]

@@ -195,7 +195,7 @@ def _pow_grad_exponent(F: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 pow = pointwise(
-    "pow", _eval_pow, "pow", saves=("in0", "in1", "out0"),
+    "pow", _eval_pow, "pow", saves=("in0", "in1", "out0"), reads_numbers=True,
     vjps=(_pow_grad_base, _pow_grad_exponent),
     samples=both(
         binary("numpy.power", 0.2, 3, second=(-2, 3)),

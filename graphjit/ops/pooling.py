@@ -273,6 +273,7 @@ max_pool2d = declare(
     "opaque",
     infer=_infer_max_pool2d,
     eval=_eval_max_pool2d,
+    flops=lambda out, x, kernel, **attrs: out.size * math.prod(kernel),
     saves=("out1", "shape0"),
     vjps=_max_pool2d_vjp,
     n_outputs=2,

@@ -17,7 +17,8 @@ import numpy as np
 from .core import Sample
 
 Reference = Callable[..., Any] | str
-Samples = Callable[[np.random.Generator], Iterator[Sample]]
+#: NumPy loads its generators when they are first named, and none is needed to import graphjit.
+Samples = Callable[["np.random.Generator"], Iterator[Sample]]
 Call = tuple[Sequence[Any], dict[str, Any]]
 
 

@@ -15,7 +15,7 @@ def dce(graph: Graph) -> Graph:
     needed = set(graph.results)
     kept = []
     for node in reversed(graph.nodes):
-        if not node.outputs or any(value in needed for value in node.outputs):
+        if not node.outputs or not needed.isdisjoint(node.outputs):
             needed.update(node.inputs)
             kept.append(node)
     consts = {value: array for value, array in graph.consts.items() if value in needed}

@@ -26,11 +26,11 @@ def fusable(node: Node) -> bool:
     op = node.op
     if not isinstance(op, Op) or op.host_only or len(node.outputs) != 1:
         return False
-    if any(value.dtype.is_complex for value in (*node.inputs, *node.outputs)):
-        return False
     if op.kind in ("pointwise", "random"):
-        return op.scalar is not None
-    return op.kind == "reduce" and op.combine is not None
+        has_loop = op.scalar is not None
+    else:
+        has_loop = op.kind == "reduce" and op.combine is not None
+    return has_loop and not any(v.dtype.is_complex for v in (*node.inputs, node.outputs[0]))
 
 
 def is_reduction(node: Node) -> bool:
@@ -86,6 +86,8 @@ class Shapes:
         return not self.reductions and all(math.prod(shape) == 1 for shape in self.others)
 
     def __or__(self, other: Shapes) -> Shapes:
+        if self == other:
+            return self
         return Shapes(self.reductions | other.reductions, self.others | other.others)
 
 

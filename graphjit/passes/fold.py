@@ -18,15 +18,15 @@ from .building import constant, on_device
 
 #: Larger operands are not computed while compiling.
 LARGEST = 4096
+_CONSTANT, _FULL = OPS["constant"], OPS["full"]
 
 
 def fold(graph: Graph) -> Graph:
     """The same graph with constants in place of nodes that depend on constants only."""
 
     def visit(node: Node, inputs: tuple[Value, ...], build: Builder) -> tuple[Value, ...]:
-        known = [uniform(build, value) for value in inputs]
         assert isinstance(node.op, Op)
-        result = folded(node.op, inputs, known, node.kwargs)
+        result = folded(build, node.op, inputs, node.kwargs)
         if result is None:
             return keep(node, inputs, build)
         return (filled(build, result, node.output.spec, node.loc),)
@@ -37,7 +37,7 @@ def fold(graph: Graph) -> Graph:
 def uniform(build: Builder, value: Value) -> Any | None:
     """The number that every element of a `constant` or `full` is; None for other values."""
     node = build.producer.get(value)
-    if node is None or node.op not in (OPS["constant"], OPS["full"]):
+    if node is None or (node.op is not _CONSTANT and node.op is not _FULL):
         return None
     return node.attr("value")
 
@@ -52,12 +52,18 @@ def filled(build: Builder, number: Any, spec: Spec, loc: Location | None) -> Val
 
 
 def folded(
-    op: Op, inputs: Sequence[Value], known: Sequence[Any | None], attrs: dict[str, Any]
+    build: Builder, op: Op, inputs: Sequence[Value], attrs: dict[str, Any]
 ) -> Any | None:
     """The number that `op` gives everywhere; None where it gives no such thing."""
-    if not inputs or any(number is None for number in known):
+    known: list[Any] = []
+    for value in inputs:
+        number = uniform(build, value)
+        if number is None:
+            return None
+        known.append(number)
+    if not known or op.kind not in ("pointwise", "reduce", "view"):
         return None
-    if op.kind not in ("pointwise", "reduce", "view") or op.host_only or op.n_outputs != 1:
+    if op.host_only or op.n_outputs != 1:
         return None
     if op.kind == "pointwise":
         arrays = [_array(value, number, ()) for value, number in zip(inputs, known, strict=True)]

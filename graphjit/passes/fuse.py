@@ -112,8 +112,9 @@ def _make_kernel(kernel: _Kernel, known: dict[Value, Value], build: Builder) -> 
     inner = {value: Value(value.spec) for value in kernel.inputs}
     arguments = tuple(inner.values())
     for node in kernel.nodes:
-        operands = [inner[value] for value in node.inputs]
-        (inner[node.output],) = body.add(node.op, operands, node.attrs, node.loc)
+        inputs = tuple(inner[value] for value in node.inputs)
+        result = inner[node.output] = Value(node.output.spec)
+        body.append(Node(node.op, inputs, node.attrs, (result,), node.loc))
     graph = Graph(arguments, tuple(body.nodes), tuple(inner[value] for value in kernel.outputs))
     operands = [known[value] for value in kernel.inputs]
     results = build.add(fused, operands, {"body": graph}, kernel.nodes[-1].loc)

@@ -51,14 +51,12 @@ def allocate(
 
 def _tightest_gap(start: NDArray[np.int64], end: NDArray[np.int64], size: int) -> int:
     """Where `size` bytes fit most tightly between the occupied ranges, or behind them all."""
-    best, best_room = -1, -1
-    free = 0
-    for i in np.argsort(start, kind="stable"):
-        room = int(start[i]) - free
-        if room >= size and (best < 0 or room < best_room):
-            best, best_room = free, room
-        free = max(free, int(end[i]))
-    return free if best < 0 else best
+    order = np.argsort(start, kind="stable")
+    free = np.concatenate(([0], np.maximum.accumulate(end[order])))
+    rooms = start[order] - free[:-1]
+    fitting = np.flatnonzero(rooms >= size)
+    gap = fitting[np.argmin(rooms[fitting])] if len(fitting) else -1
+    return int(free[gap])
 
 
 def _aligned(nbytes: int, alignment: int) -> int:

@@ -50,8 +50,9 @@ class Partition:
         self.position = {node: i for i, node in enumerate(graph.nodes)}
         self.users = _users(graph)
         self.results = set(graph.results)
-        self.repeated = _repeated(graph, self.maker)
         self.fusable = [fusable(node) for node in graph.nodes]
+        self.repeated = self._repeated_nodes()
+        self._edges = self._joinable_edges()
         self.copies: dict[int, set[Node]] = {i: set() for i in range(len(graph.nodes))}
         self._refused: set[tuple[int, int, int, int]] = set()
         self._boundary = {
@@ -97,17 +98,39 @@ class Partition:
             place[i] not in inside for i in self.users.get(value, ())
         )
 
+    def _repeated_nodes(self) -> dict[Node, int]:
+        """Constants, `iota`, short calculations with numbers; how many operations each takes."""
+        cost: dict[Node, int] = {}
+        for i, node in enumerate(self.graph.nodes):
+            if not self.fusable[i] or getattr(node.op, "kind", "") != "pointwise":
+                continue
+            if not node.inputs:
+                cost[node] = 0
+            elif node.output.spec.size == 1:
+                makers = [self.maker[value] for value in node.inputs if value in self.maker]
+                if all(m in cost or not self.fusable[self.position[m]] for m in makers):
+                    total = 1 + sum(cost.get(m, 0) for m in makers)
+                    if total <= MAX_REPEATED:
+                        cost[node] = total
+        return cost
+
     def join_neighbours(self) -> bool:
         """Join producers and consumers where possible; whether any were joined."""
         joined = False
-        for i, node in enumerate(self.graph.nodes):
-            if not self.joinable(i):
-                continue
-            for value in sorted(set(node.inputs), key=lambda v: (-v.spec.size, v.serial)):
-                maker = self.maker.get(value)
-                if maker is not None and self.joinable(self.position[maker]):
-                    joined |= self.join(self.position[maker], i)
+        for maker, i in self._edges:
+            joined |= self.join(maker, i)
         return joined
+
+    def _joinable_edges(self) -> list[tuple[int, int]]:
+        """Pairs of a producer and a consumer; a consumer's largest operand comes first."""
+        edges: list[tuple[int, int]] = []
+        for i, node in enumerate(self.graph.nodes):
+            if self.joinable(i):
+                operands = [value for value in set(node.inputs) if value in self.maker]
+                operands.sort(key=lambda value: (-value.spec.size, value.serial))
+                makers = [self.position[self.maker[value]] for value in operands]
+                edges += [(maker, i) for maker in makers if self.joinable(maker)]
+        return edges
 
     def join(self, i: int, j: int) -> bool:
         """Join the clusters of two nodes if they can be; whether that was so."""
@@ -145,16 +168,17 @@ class Partition:
         if size > MAX_NODES or self._is_shared_number(a, b):
             return None
         one, two = self._boundary[a], self._boundary[b]
+        shapes = one.shapes | two.shapes
+        domain = domain_of(shapes)
+        if domain is None:
+            return None
         made = {*one.leaving, *two.leaving}
         made.update(node.output for node in self.copies[a] | self.copies[b])
         reads = (one.reads | two.reads) - made
         inner = one.leaving & two.reads | two.leaving & one.reads
         gone = {value for value in inner if not self.leaves(value, (a, b))}
         leaving = (one.leaving | two.leaving) - gone
-        boundary = _Boundary(one.shapes | two.shapes, reads, leaving)
-        domain = domain_of(boundary.shapes)
-        if domain is None or boundary.buffers > MAX_BUFFERS:
-            return None
+        boundary = _Boundary(shapes, reads, leaving)
         body = {*self.body(a), *self.body(b)} if domain.single_pass else ()
         return boundary if self._allowed(boundary, body) else None
 
@@ -206,20 +230,3 @@ def _users(graph: Graph) -> dict[Value, set[int]]:
         for value in node.inputs:
             table.setdefault(value, set()).add(i)
     return table
-
-
-def _repeated(graph: Graph, maker: dict[Value, Node]) -> dict[Node, int]:
-    """Constants, `iota` and short calculations with numbers; how many operations each takes."""
-    cost: dict[Node, int] = {}
-    for node in graph.nodes:
-        if not fusable(node) or getattr(node.op, "kind", "") != "pointwise":
-            continue
-        if not node.inputs:
-            cost[node] = 0
-        elif node.output.spec.size == 1:
-            makers = [maker[value] for value in node.inputs if value in maker]
-            if all(m in cost or not fusable(m) for m in makers):
-                total = 1 + sum(cost.get(m, 0) for m in makers)
-                if total <= MAX_REPEATED:
-                    cost[node] = total
-    return cost

@@ -7,16 +7,15 @@ prints the table of passes, `GRAPHJIT_STRICT` lets a failing pass raise.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import config
+from .. import config, progress
+from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .concats import share_parts
@@ -33,12 +32,11 @@ from .simplify import simplify
 
 Pass = Callable[[Graph], Graph]
 
+#: what leaves canonical ops only
+CANONICAL: list[Pass] = [decompose, fold, simplify, cse, dce]
+
 PIPELINE: list[Pass] = [
-    decompose,
-    fold,
-    simplify,
-    cse,
-    dce,
+    *CANONICAL,
     layout,
     simplify,
     cse,
@@ -67,20 +65,16 @@ _runs = itertools.count()
 
 def run(graph: Graph, record: list[Stage] | None = None) -> Graph:
     """Apply every pass; a pass that raises leaves the graph as it was, unless STRICT is set."""
-    with _no_garbage_collection():
+    with no_garbage_collection():
         return _run(graph, [] if record is None else record)
 
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Passes make many objects and no cycles: looking for cycles takes a third of their time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def canonical(graph: Graph) -> Graph:
+    """`graph` after the first passes, which all others rely on."""
+    with no_garbage_collection():
+        for step in CANONICAL:
+            graph = _apply(step, graph).graph
+    return graph
 
 
 def _run(graph: Graph, stages: list[Stage]) -> Graph:
@@ -90,6 +84,7 @@ def _run(graph: Graph, stages: list[Stage]) -> Graph:
         verify(graph)
     for step in PIPELINE:
         if step.__name__ not in skipped:
+            progress.report(f"pass {step.__name__}")
             stage = _apply(step, graph)
             stages.append(stage)
             graph = stage.graph

@@ -35,16 +35,15 @@ Rule = Callable[["Rewriter", Draft], Value | None]
 
 
 class Rewriter:
-    """Makes nodes on `builder`, each simplified by `rules` (op name -> rules in order)."""
+    """Makes nodes on `builder`, each simplified by the rules for its op, in order."""
 
     def __init__(
         self,
         builder: Builder,
         rules: Mapping[str, Sequence[Rule]],
-        general: Sequence[Rule],
         loc: Location | None,
     ) -> None:
-        self.builder, self.rules, self.general, self.loc = builder, rules, general, loc
+        self.builder, self.rules, self.loc = builder, rules, loc
 
     def __call__(self, name: str, *inputs: Value, **attrs: Any) -> Value:
         """The value of `name(*inputs, **attrs)`, simplified."""
@@ -59,11 +58,10 @@ class Rewriter:
 
     def simplified(self, draft: Draft) -> Value | None:
         """What a rule puts in the place of `draft`; None where no rule applies."""
-        known = [self.number(value) for value in draft.inputs]
-        number = folded(draft.op, draft.inputs, known, draft.attrs)
+        number = folded(self.builder, draft.op, draft.inputs, draft.attrs)
         if number is not None:
             return filled(self.builder, number, draft.spec, self.loc)
-        for rule in (*self.rules.get(draft.op.name, ()), *self.general):
+        for rule in self.rules[draft.op.name]:
             value = rule(self, draft)
             if value is not None:
                 return self.fit(value, draft.shape)

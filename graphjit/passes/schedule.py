@@ -3,6 +3,7 @@
 Reads which inputs are updated; makes an order in which
 - a state is overwritten only after everything that reads its old value, and after everything that
   may fail (a failed call must have changed nothing), as far as the data flow allows;
+- what checks need comes first: a call that is not for this graph ends early;
 - little memory is alive at once: a node that frees as much as it allocates runs without delay.
 """
 
@@ -45,8 +46,8 @@ def storage(graph: Graph) -> dict[Value, Value]:
     base = {value: value for value in (*graph.inputs, *graph.consts)}
     for node in graph.nodes:
         for value in node.outputs:
-            is_view = getattr(node.op, "kind", "") == "view"
-            base[value] = base[node.inputs[0]] if is_view else value
+            shared = getattr(node.op, "moves_nothing", False)
+            base[value] = base[node.inputs[0]] if shared else value
     return base
 
 
@@ -64,6 +65,18 @@ class _Dependencies:
                 if value in self.maker:
                     self._add(self.position[self.maker[value]], i)
         self._delay_updates(graph)
+        self.late = self._late(graph)
+
+    def _late(self, graph: Graph) -> list[bool]:
+        """For each node, whether no check waits for it."""
+        late = [True] * len(graph.nodes)
+        stack = [self.position[self.maker[v]] for v in graph.checks if v in self.maker]
+        while stack:
+            i = stack.pop()
+            if late[i]:
+                late[i] = False
+                stack.extend(self.before[i])
+        return late
 
     def _add(self, first: int, second: int) -> None:
         self.before[second].add(first)
@@ -141,17 +154,19 @@ class Memory:
 
 
 def _earliest(dependencies: _Dependencies) -> Order:
-    """The given order, but for nodes that have to wait."""
+    """The given order, but for nodes that have to wait, and those that checks wait for."""
+    late = dependencies.late
     missing = [len(before) for before in dependencies.before]
-    ready = [i for i, count in enumerate(missing) if not count]
+    ready = [(late[i], i) for i, count in enumerate(missing) if not count]
+    heapq.heapify(ready)
     order: Order = []
     while ready:
-        i = heapq.heappop(ready)
+        _, i = heapq.heappop(ready)
         order.append(i)
         for j in dependencies.after[i]:
             missing[j] -= 1
             if not missing[j]:
-                heapq.heappush(ready, j)
+                heapq.heappush(ready, (late[j], j))
     return order
 
 
@@ -161,15 +176,15 @@ def _frugal(dependencies: _Dependencies, memory: Memory) -> Order:
     waiting = {value: len(readers) for value, readers in memory.readers.items()}
     done: set[int] = set()
 
-    def priority(i: int) -> tuple[bool, int]:
+    def priority(i: int) -> tuple[bool, bool, int]:
         freed = sum(v.spec.nbytes for v in {*memory.read[i], *memory.made[i]} if waiting[v] == 1)
-        return memory.allocated(i) > freed, i
+        return dependencies.late[i], memory.allocated(i) > freed, i
 
     ready = [priority(i) for i, count in enumerate(missing) if not count]
     heapq.heapify(ready)
     order: Order = []
     while ready:
-        _, i = heapq.heappop(ready)
+        *_, i = heapq.heappop(ready)
         if i in done:
             continue
         done.add(i)

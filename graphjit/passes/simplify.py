@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from ..ir.graph import Builder, Graph, Node, Value, keep, rebuild
-from ..ops import Op
-from . import identities, views
-from .rewriting import Draft, Rewriter
+from collections.abc import Mapping, Sequence
 
-RULES = {**identities.RULES, **views.RULES}
-GENERAL = (*identities.GENERAL, *views.GENERAL)
+from ..ir.graph import Builder, Graph, Node, Value, keep, rebuild
+from ..ops import OPS, Op
+from . import identities, views
+from .rewriting import Draft, Rewriter, Rule
+
+OWN_RULES: Mapping[str, Sequence[Rule]] = {**identities.RULES, **views.RULES}
+RULES = {
+    name: (*OWN_RULES.get(name, ()), *identities.GENERAL, *views.GENERAL) for name in OPS
+}
 
 
 def simplify(graph: Graph) -> Graph:
@@ -19,7 +23,7 @@ def simplify(graph: Graph) -> Graph:
         if len(node.outputs) != 1:
             return keep(node, inputs, build)
         draft = Draft(node.op, inputs, node.kwargs, node.output.spec)
-        value = Rewriter(build, RULES, GENERAL, node.loc).simplified(draft)
+        value = Rewriter(build, RULES, node.loc).simplified(draft)
         return keep(node, inputs, build) if value is None else (value,)
 
     return rebuild(graph, visit)

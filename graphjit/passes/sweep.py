@@ -36,8 +36,9 @@ class Context:
         if rules is None:
             return keep(node, inputs, build)
         self.known.update(zip(node.inputs, inputs, strict=True))
+        site = Site(self, node, inputs, build)
         for rule in rules:
-            value = rule(Site(self, node, inputs, build))
+            value = rule(site)
             if value is not None:
                 self.changed = True
                 return (value,)

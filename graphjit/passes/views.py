@@ -33,7 +33,7 @@ def _joins(make: Rewriter, source: Value, between: Shape, shape: Shape) -> bool:
     Not where the first reshape copies, as that of a permuted value may: others can use the copy.
     """
     maker = make.builder.producer.get(source)
-    if maker is None or getattr(maker.op, "kind", "") != "view" or source.shape == shape:
+    if maker is None or not getattr(maker.op, "moves_nothing", False) or source.shape == shape:
         return True
     return without_ones(source.shape) == without_ones(between)
 
@@ -131,14 +131,15 @@ def broadcast_operands(make: Rewriter, draft: Draft) -> Value | None:
 
 
 def _stripped(make: Rewriter, value: Value, ndim: int) -> Value:
-    node = make.made_by(value, "expand")
-    if node:
+    node = make.builder.producer.get(value)
+    if node is None:
+        return value
+    if node.op.name == "expand":
         return _stripped(make, node.inputs[0], ndim)
-    if value.shape and make.number(value) is not None:
-        return make.constant(make.number(value), value)
-    node = make.made_by(value, "reshape")
-    if node and leading_ones(node.inputs[0].shape, value.shape, ndim):
+    if node.op.name == "reshape" and leading_ones(node.inputs[0].shape, value.shape, ndim):
         return _stripped(make, node.inputs[0], ndim)
+    if value.shape and (number := make.number(value)) is not None:
+        return make.constant(number, value)
     return value
 
 

@@ -1,33 +1,27 @@
 """Compiled kernels by key: in memory, then on disk, else built.
 
-A file is a digest over everything after it, a header that must equal this environment's, and
-object code. Whatever is wrong with a file or its folder, the kernel is built instead.
+What is kept on disk is a header that must equal this environment's, and object code. Whatever is
+wrong with a file or its folder, the kernel is built instead.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib.util
 import json
-import os
 import platform
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import config
 from ..errors import CompileError
-from . import objects
+from . import objects, store
 from .objects import ObjectCode
 
 FORMAT = 1
-MAGIC = b"graphjit"
-DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,43 +80,22 @@ def _build(key: str, build: Callable[[], ObjectCode]) -> int:
 
 def read(key: str) -> ObjectCode | None:
     """The object code stored under `key`, if a file is there, is sound, and fits this machine."""
-    try:
-        folder = _folder()
-        if folder is None:
-            return None
-        content = (folder / _file_name(key)).read_bytes()
-    except OSError:
-        return None
-    return _decode(key, content)
+    content = store.read(_file_name(key))
+    return None if content is None else _decode(key, content)
 
 
 def write(key: str, code: ObjectCode) -> None:
-    """Store `code` under `key`; does nothing where the folder cannot be written."""
-    with contextlib.suppress(OSError):
-        folder = _folder()
-        if folder is None:
-            return
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-        try:
-            with open(handle, "wb") as file:
-                file.write(_encode(key, code))
-            os.replace(temporary, folder / _file_name(key))
-        except OSError:
-            os.unlink(temporary)
+    """Store `code` under `key`, where files can be kept."""
+    store.write(_file_name(key), _encode(key, code))
 
 
 def _encode(key: str, code: ObjectCode) -> bytes:
     header = _expected_header(key) | {"symbol": code.symbol, "length": len(code.code)}
-    payload = json.dumps(header).encode() + b"\n" + code.code
-    return MAGIC + hashlib.sha256(payload).digest() + payload
+    return json.dumps(header).encode() + b"\n" + code.code
 
 
 def _decode(key: str, content: bytes) -> ObjectCode | None:
-    start = len(MAGIC) + DIGEST_SIZE
-    payload = content[start:]
-    if content[:start] != MAGIC + hashlib.sha256(payload).digest():
-        return None
-    line, _, code = payload.partition(b"\n")
+    line, _, code = content.partition(b"\n")
     try:
         header = json.loads(line)
     except ValueError:
@@ -177,33 +150,6 @@ def _numba_version() -> str:
     from importlib import metadata
 
     return metadata.version("numba")
-
-
-def _folder() -> Path | None:
-    """The folder of kernels, made if need be; None if others could put code into it."""
-    root = config.get_str("CACHE_DIR") or _user_folder()
-    if not root:
-        return None
-    folder = Path(root) / "kernels"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid"):
-        status = folder.stat()
-        if status.st_uid not in (0, os.getuid()) or status.st_mode & 0o022:
-            return None
-    return folder
-
-
-def _user_folder() -> str:
-    """The platform's folder for caches, or nothing where the user has no home."""
-    home = os.path.expanduser("~")
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "")
-    elif sys.platform == "darwin":
-        base = os.path.join(home, "Library", "Caches") if os.path.isabs(home) else ""
-    else:
-        fallback = os.path.join(home, ".cache") if os.path.isabs(home) else ""
-        base = os.environ.get("XDG_CACHE_HOME") or fallback
-    return os.path.join(base, "graphjit") if base else ""
 
 
 def source_digest(*paths: Path) -> str:

@@ -79,6 +79,11 @@ class Image:
     def status(self) -> int:
         return int(self._status[0])
 
+    @property
+    def runs(self) -> int:
+        """How often the last run of instructions has come to its end."""
+        return int(self._descriptors[-1][word.RUNS]) if self._descriptors else 0
+
     def unlock(self) -> None:
         """Forget calls in progress: their threads are gone."""
         self._scratch[:1] = 0

@@ -6,11 +6,12 @@ Reads nothing but dtypes; library kernels make instructions from layouts, `progr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..dtypes import DType
+from ..errors import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,12 @@ class Layout:
         return self.size * self.dtype.itemsize
 
     @property
+    def footprint(self) -> int:
+        """Bytes of memory that the elements take: a broadcast element counts once."""
+        pairs = zip(self.shape, self.strides, strict=True)
+        return self.dtype.itemsize * math.prod(extent for extent, stride in pairs if stride)
+
+    @property
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
         expected = row_major(self.shape)
@@ -127,12 +134,30 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What an instruction moves and computes: what a measured time is compared with.
+
+    `nbytes` are read and written, each once. `flops` are additions, multiplications, and whatever
+    takes as long; most are in `dtype`.
+    """
+
+    nbytes: int = 0
+    flops: int = 0
+    dtype: DType | None = None
+
+
+def traffic(inputs: Iterable[Layout], outputs: Iterable[Layout]) -> int:
+    """Bytes that something reads and writes that touches each element once."""
+    return sum(layout.footprint for layout in (*inputs, *outputs))
+
+
+@dataclass(frozen=True, slots=True)
 class Instruction:
     """A call `kernel(table of args, begin, end)` of the native function at `address`.
 
     Integers, addresses and raw float64 bits stand in the table in the order of `args`. The range
     is over the kernel's outermost parallel index and may be split anywhere; a kernel that must
-    not be split has the range 0..1.
+    not be split has the range 0..1. `lines` are the user's whose work it does.
     """
 
     name: str
@@ -140,6 +165,8 @@ class Instruction:
     args: tuple[Argument, ...]
     begin: int = 0
     end: int = 1
+    cost: Cost = Cost()
+    lines: tuple[Location, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +181,5 @@ class HostCall:
     function: Callable[..., Any]
     inputs: tuple[Layout | ScalarSlot, ...]
     outputs: tuple[Layout, ...]
+    cost: Cost = Cost()
+    lines: tuple[Location, ...] = ()

@@ -10,7 +10,6 @@ import ctypes
 import functools
 import os
 import platform
-import secrets
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -64,7 +63,7 @@ def compile_function(
 def _with_unique_name(function: Callable[..., Any]) -> FunctionType:
     """Symbols are made of the function's name, and all objects share one table of symbols."""
     assert isinstance(function, FunctionType)
-    name = f"{function.__name__}_{secrets.token_hex(8)}"
+    name = f"{function.__name__}_{os.urandom(8).hex()}"
     copy = FunctionType(
         function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
     )

@@ -6,6 +6,7 @@ first call. From then on a call puts in its arrays and floats, and no more.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -74,7 +75,7 @@ class Memory:
 class Timing:
     """Shortest time of one instruction, in seconds."""
 
-    name: str
+    instruction: Instruction | HostCall
     seconds: float
 
 
@@ -232,6 +233,11 @@ class Program:
             find(layout)[...] = result
 
     @property
+    def runs(self) -> int:
+        """How many calls have come to their end."""
+        return 0 if self._image is None else self._image.runs
+
+    @property
     def status(self) -> int:
         """What the kernel that stopped the last call wrote."""
         return self.image.status
@@ -250,23 +256,33 @@ class Program:
         arena = self.image.arena
         return view(layout, arena.ctypes.data, arena)
 
-    def profile(self, *arguments: Any, repeats: int = 10) -> list[Timing]:
-        """Run once, then time each instruction by itself, on the data that is there."""
+    def profile(self, *arguments: Any, repeats: int = 20) -> list[Timing]:
+        """Run once, then time the instructions, so many times in the order of the program.
+
+        On this thread alone, and on the data that is there: what is updated goes on being updated.
+        """
         self(*arguments)
-        image = self.image
-        overhead = _shortest(lambda: image.run_rows(0, 0), 100)
-        timings, row = [], 0
+        nothing = functools.partial(self.image.run_rows, 0, 0)
+        overhead = min(_seconds(nothing) for _ in range(100))
+        actions = self._actions(arguments)
+        rounds = [[_seconds(action) for action in actions] for _ in range(repeats)]
+        return [
+            Timing(instruction, max(0.0, min(times) - overhead))
+            for instruction, times in zip(self.instructions, zip(*rounds), strict=True)
+        ]
+
+    def _actions(self, arguments: Sequence[Any]) -> list[Callable[[], object]]:
+        """For each instruction, what runs it alone."""
+        actions: list[Callable[[], object]] = []
+        row = 0
         for instruction in self.instructions:
             if isinstance(instruction, HostCall):
-                seconds = self._time_host(instruction, arguments, repeats)
+                run = functools.partial(self._run_host, instruction, self.image, arguments)
+                actions.append(run)
             else:
-                seconds = max(0.0, _time_row(image, row, repeats) - overhead)
+                actions.append(functools.partial(self.image.run_rows, row, row + 1))
                 row += 1
-            timings.append(Timing(instruction.name, seconds))
-        return timings
-
-    def _time_host(self, call: HostCall, arguments: Sequence[Any], repeats: int) -> float:
-        return _shortest(lambda: self._run_host(call, self.image, arguments), repeats)
+        return actions
 
     def _unlock(self) -> None:
         """Forget what other threads were doing with this program: this is a forked child."""
@@ -292,18 +308,10 @@ def _steps(instructions: Sequence[Instruction | HostCall]) -> list[Step]:
     return steps
 
 
-def _time_row(image: Image, row: int, repeats: int) -> float:
-    return _shortest(lambda: image.run_rows(row, row + 1), repeats)
-
-
-def _shortest(action: Callable[[], object], repeats: int) -> float:
-    """The shortest of `repeats` runs, in seconds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
 
 
 def _unlock_programs() -> None:

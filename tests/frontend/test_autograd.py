@@ -410,6 +410,36 @@ def test_mixed_dtypes():
     assert_equal(program)
 
 
+def test_grad_of_an_intermediate_spares_what_made_it():
+    """`grad(y, u)` used up the node that made `u`: no other backward could go through it."""
+
+    def program(t):
+        p = t.ones(2, requires_grad=True)
+        u = p * t.ones(2)
+        u.register_hook(lambda g: g * 5)
+        found = t.autograd.grad((u * 2).sum(), u)
+        (u * 3).sum().backward()
+        return [*found, p.grad]
+
+    assert_equal(program)
+
+
+def test_a_gradient_left_from_other_data():
+    """After `p.data = ...`, NumPy's error about shapes or dtypes came out of backward."""
+
+    def program(t):
+        p = t.ones(3, requires_grad=True)
+        (p * 2).sum().backward()
+        p.data = t.ones(3, dtype=t.float64)
+        (p * 2).sum().backward()
+        p.data = t.ones(2)
+        with pytest.raises(RuntimeError, match="size of tensor a .3. must match .* b .2."):
+            (p * 2).sum().backward()
+        return [p.grad, str(p.grad.dtype)[-7:]]
+
+    assert_equal(program)
+
+
 def test_deep_tape_needs_no_recursion():
     x = gj.ones(1, requires_grad=True)
     y = x
@@ -461,3 +491,13 @@ def test_variable():
         return [v.requires_grad, isinstance(v, kind), isinstance(t.ones(1), kind)]
 
     assert_equal(program)
+
+
+def test_a_retained_gradient_is_what_all_hooks_have_left():
+    """A hook registered after `retain_grad` changed the gradient, but not the retained one."""
+    x = gj.ones(3).requires_grad_()
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda grad: grad * 5)
+    y.sum().backward()
+    assert y.grad.tolist() == [5] * 3 and x.grad.tolist() == [10] * 3

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 PROGRAM = textwrap.dedent(
     """
     import json, sys
@@ -32,24 +34,48 @@ PROGRAM = textwrap.dedent(
     from graphjit.runtime import cache
     print(json.dumps({
         "loaded": loaded, "losses": losses, "compiled": cache.stats().compiled,
-        "numba": "numba" in sys.modules, "stats": step.stats(),
+        "makers": [m for m in ("numba", "graphjit.runtime.language") if m in sys.modules],
+        "stats": step.stats(),
     }))
     """
 )
 
 
-def run(cache):
+def start(cache):
     environment = {**os.environ, "GRAPHJIT_CACHE_DIR": str(cache)}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout)
 
 
-def test_a_second_process_compiles_nothing_and_importing_loads_no_compiler(tmp_path):
-    first, second = run(tmp_path), run(tmp_path)
+def run(cache):
+    return json.loads(start(cache).stdout)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def first(cache):
+    """What the first process with this cache says."""
+    return run(cache)
+
+
+def test_importing_loads_no_compiler(first):
     assert first["loaded"] == []
+
+
+def test_a_second_process_compiles_nothing(first, cache):
+    second = run(cache)
     assert first["compiled"] > 0 and first["stats"]["host_calls"] == 0
-    assert second["compiled"] == 0 and not second["numba"]
+    assert second["compiled"] == 0 and second["makers"] == []
     assert second["losses"] == first["losses"]
     assert second["stats"]["replays"] >= 2
+
+
+def test_where_no_kernel_can_be_kept_the_results_are_the_same_and_one_warning_says_so(first):
+    done = start("/dev/null/cache")
+    assert done.stderr.count("Warning") == 1 and "not kept on disk" in done.stderr
+    assert json.loads(done.stdout)["losses"] == first["losses"]

@@ -191,6 +191,7 @@ def test_an_element_chosen_by_a_tensor_is_a_view():
         y.add_(1)
         return x * 1
 
-    with pytest.warns(UserWarning, match="an index that is a tensor of no dimensions"):
+    for _ in range(3):
         assert f(gj.zeros(2, 2), gj.tensor(1)).tolist() == [[0, 0], [1, 1]]
-    assert f(gj.zeros(2, 2), gj.tensor(0)).tolist() == [[1, 1], [0, 0]]
+        assert f(gj.zeros(2, 2), gj.tensor(0)).tolist() == [[1, 1], [0, 0]]
+    assert f.stats()["replays"] == 4

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
 
-from .check import check
+from .check import Verdict, check
 from .generate import generate
 from .program import Program
 from .shrink import shrink
@@ -17,23 +18,36 @@ def main() -> int:
     """Run the programs asked for; returns how many failed, at most 100."""
     options = _options()
     counts: Counter[str] = Counter()
+    unstable: list[int] = []
     start = time.perf_counter()
     for seed in range(options.seed, options.seed + options.programs):
         program = generate(seed, options.torch)
         verdict = check(program, options.depth, options.torch)
-        counts["replayed"] += verdict.replays > 0
-        counts["refused"] += bool(verdict.refusal)
+        if not counts:
+            gc.freeze()  # what is loaded by now is not looked through again
+        _count(counts, verdict)
         if verdict.mismatch and verdict.unstable:
-            counts["unstable"] += 1
+            unstable.append(seed)
         elif verdict.mismatch:
             counts["failed"] += 1
             report(program, options)
             if counts["failed"] >= options.stop:
                 break
     seconds = time.perf_counter() - start
-    tally = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    tally = ", ".join(f"{count} {name}" for name, count in counts.items())
     print(f"seeds {options.seed} to {seed}, depth {options.depth}: {tally} in {seconds:.1f} s")
+    if unstable:
+        print(f"rounding alone explains what differs in {unstable}")
     return min(counts["failed"], 100)
+
+
+def _count(counts: Counter[str], verdict: Verdict) -> None:
+    counts["programs"] += 1
+    counts["replayed"] += verdict.replays > 0
+    counts["with several variants"] += verdict.variants > 1
+    counts["refused"] += bool(verdict.refusal)
+    counts["unstable"] += bool(verdict.mismatch) and verdict.unstable
+    counts["failed"] += 0
 
 
 def _options() -> argparse.Namespace:
@@ -51,7 +65,10 @@ def report(program: Program, options: argparse.Namespace) -> None:
     """Print the program, made small, and the command that repeats it."""
 
     def fails(candidate: Program) -> bool:
-        verdict = check(candidate, options.depth, options.torch)
+        try:
+            verdict = check(candidate, options.depth, options.torch)
+        except Exception:  # noqa: BLE001  (what is left of the setup does not run)
+            return False
         return bool(verdict.mismatch) and not verdict.unstable
 
     smallest = program if options.no_shrink else shrink(program, fails)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,78 +12,107 @@ import numpy as np
 from .execute import Observation, Outcome, Seen
 
 #: (of the largest number in the tensor, absolute) difference allowed
-TOLERANCE = {"float32": (2e-4, 1e-5), "float64": (1e-9, 1e-10)}
+TOLERANCE = {"float16": (1e-2, 1e-3), "float32": (2e-4, 1e-5), "float64": (1e-9, 1e-10)}
 
 
-def difference(expected: Outcome, actual: Outcome, same_library: bool = True) -> str:
-    """The first difference in words; empty if there is none."""
-    for number, (a, b) in enumerate(zip(expected.calls, actual.calls, strict=True)):
-        found = _observations(a, b, same_library)
-        if found:
-            return f"call {number}: {found}"
-    return ""
+@dataclass(frozen=True)
+class Difference:
+    """Two runs differ at `path` after call number `call`, by at most `size`."""
+
+    call: int
+    path: str
+    text: str
+    size: float = math.inf
 
 
-def _observations(a: Observation, b: Observation, same_library: bool) -> str:
-    errors = (a.error, b.error) if same_library else (_kind(a.error), _kind(b.error))
+def differences(
+    expected: Outcome, actual: Outcome, same_library: bool = True
+) -> Iterator[Difference]:
+    """All differences, the first calls first."""
+    for number, (a, b) in enumerate(zip(expected.calls, actual.calls)):
+        for path, text, size in _observations(a, b, same_library):
+            yield Difference(number, path, text, size)
+    if len(expected.calls) != len(actual.calls) or expected.ended != actual.ended:
+        last = min(len(expected.calls), len(actual.calls))
+        yield Difference(last, "errors", "end the program in one run only")
+
+
+Found = Iterator[tuple[str, str, float]]
+
+
+def _observations(a: Observation, b: Observation, same_library: bool) -> Found:
+    errors = (a.errors, b.errors) if same_library else (_kinds(a.errors), _kinds(b.errors))
     if errors[0] != errors[1]:
-        return f"raised {a.error or 'nothing'!r}, then {b.error or 'nothing'!r}"
-    if a.values.keys() != b.values.keys():
-        return f"other names: {sorted(a.values.keys() ^ b.values.keys())}"
-    for name, value in a.values.items():
-        found = _values(value, b.values[name])
-        if found:
-            return f"{name} {found}"
-    if not same_library:
-        return ""
-    if a.shared != b.shared:
-        return f"memory shared by {min(a.shared ^ b.shared)} in one run only"
-    if a.same != b.same:
-        return f"{min(a.same ^ b.same)} are one object in one run only"
-    for name, strides in a.strides.items():
-        if strides and b.strides[name] and strides != b.strides[name]:
-            return f"{name} has strides {strides}, then {b.strides[name]}"
-    return "" if a.generator == b.generator else "the generator's state differs"
+        text = f"raised {a.errors or 'nothing'!r}, then {b.errors or 'nothing'!r}"
+        yield "errors", text, math.inf
+    for path in sorted(a.values.keys() ^ b.values.keys()):
+        yield path, "is there in one run only", math.inf
+    for path, value in a.values.items():
+        if path in b.values:
+            for text, size in _values(value, b.values[path]):
+                yield path, text, size
+    if same_library:
+        yield from _places(a, b)
 
 
-def _kind(error: str) -> str:
-    return error.split(":")[0]
+def _places(a: Observation, b: Observation) -> Found:
+    for pair in sorted(a.shared ^ b.shared):
+        yield pair[0], f"shares memory with {pair[1]} in one run only", math.inf
+    for path in a.same.keys() & b.same.keys():
+        if a.same[path] != b.same[path]:
+            yield path, f"is the same as {a.same[path]}, then as {b.same[path]}", math.inf
+    for path in a.strides.keys() & b.strides.keys():
+        mine, other = a.strides[path], b.strides[path]
+        if mine and other and mine != other:
+            yield path, f"has strides {mine}, then {other}", math.inf
+    if a.generator != b.generator:
+        yield "generator", "is in another state", math.inf
 
 
-def _values(a: Any, b: Any) -> str:
+def _kinds(errors: tuple[str, ...]) -> list[str]:
+    return [error.split(":")[0] for error in errors]
+
+
+def _values(a: Any, b: Any) -> Iterator[tuple[str, float]]:
     if not isinstance(a, Seen) or not isinstance(b, Seen):
-        same = type(a) is type(b) and (a == b or _close_numbers(a, b))
-        return "" if same else f"is {a!r}, then {b!r}"
+        if type(a) is not type(b) or not (a == b or _close_numbers(a, b)):
+            finite = type(a) is type(b) is float and math.isfinite(a - b)
+            yield f"is {a!r}, then {b!r}", abs(a - b) if finite else math.inf
+        return
     for name in ("dtype", "requires_grad", "is_leaf"):
         if getattr(a, name) != getattr(b, name):
-            return f"has {name} {getattr(a, name)}, then {getattr(b, name)}"
+            yield f"has {name} {getattr(a, name)}, then {getattr(b, name)}", math.inf
     if a.array.shape != b.array.shape:
-        return f"has shape {a.array.shape}, then {b.array.shape}"
-    if not close(a.array, b.array):
-        return f"is {a.array.tolist()}, then {b.array.tolist()}"
-    if (a.grad is None) != (b.grad is None):
-        return f"has {'no ' if a.grad is None else ''}grad, then the opposite"
-    found = "" if a.grad is None else _values(a.grad, b.grad)
-    return found and f".grad {found}"
+        yield f"has shape {a.array.shape}, then {b.array.shape}", math.inf
+    elif a.dtype == b.dtype and not close(a.array, b.array):
+        yield f"is {a.array.tolist()}, then {b.array.tolist()}", _distance(a.array, b.array)
 
 
 def _close_numbers(a: Any, b: Any) -> bool:
-    return isinstance(a, float) and bool(np.isclose(a, b, 1e-4, 1e-5, equal_nan=True))
+    if not isinstance(a, float):
+        return False
+    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-5) or (math.isnan(a) and math.isnan(b))
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    if a.dtype.kind != "f" or not (np.isfinite(a) == np.isfinite(b)).all():
+        return math.inf
+    finite = np.isfinite(a)
+    return float(np.abs(a[finite].astype(np.float64) - b[finite]).max(initial=0.0))
 
 
 def close(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal up to rounding; the same NaNs and infinities."""
+    if np.array_equal(a, b):
+        return True
     if a.dtype.kind not in "f":
-        return np.array_equal(a, b)
+        return False
     finite = np.isfinite(a)
     if not np.array_equal(finite, np.isfinite(b)):
         return False
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return False
-    a, b = a[finite], b[finite]
-    if not a.size:
-        return True
-    relative, absolute = TOLERANCE[a.dtype.name]
-    with np.errstate(over="ignore"):
-        allowed = absolute + relative * float(np.abs(a.astype(np.float64)).max())
-        return bool((np.abs(a.astype(np.float64) - b) <= allowed).all())
+    a, b = a[finite].astype(np.float64), b[finite]
+    relative, absolute = TOLERANCE[b.dtype.name]
+    allowed = absolute + relative * float(np.abs(a).max(initial=0.0))
+    return bool((np.abs(a - b) <= allowed).all())

@@ -1,14 +1,16 @@
-"""Tensors with the same numbers in every library and in every run."""
+"""Tensors with the same numbers in every library and run, and what is done with results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 #: relative size of the noise added to floats, while a mismatch is tested for stability
-NOISE = {"float32": 0.0, "float64": 0.0}
+NOISE = {"float16": 0.0, "float32": 0.0, "float64": 0.0}
+#: seed of that noise
+NOISE_SEED = [0]
 
 
 def maker(library: Any) -> Callable[..., Any]:
@@ -16,15 +18,40 @@ def maker(library: Any) -> Callable[..., Any]:
 
     def data(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
         """A tensor of `shape`; small round numbers in some places, so that ties occur."""
-        rng = np.random.default_rng(seed)
-        if dtype == "bool":
-            array = rng.random(shape) < 0.5
-        elif dtype == "int64":
-            array = rng.integers(-3, 4, shape)
-        else:
-            array = rng.standard_normal(shape)
-            array = np.where(rng.random(shape) < 0.2, np.round(array), array)
-            array = array * (1 + NOISE[dtype] * rng.standard_normal(shape))
-        return library.from_numpy(np.array(array, dtype))
+        return library.from_numpy(_array(seed, tuple(shape), dtype))
 
     return data
+
+
+def _array(seed: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if dtype == "bool":
+        return np.asarray(rng.random(shape) < 0.5)
+    if dtype == "uint8":
+        return np.array(rng.integers(0, 5, shape), dtype)
+    if dtype.startswith("int"):
+        return np.array(rng.integers(-3, 4, shape), dtype)
+    array = rng.standard_normal(shape)
+    array = np.where(rng.random(shape) < 0.2, np.round(array), array)
+    if NOISE[dtype]:
+        noise = np.random.default_rng((seed, NOISE_SEED[0])).standard_normal(shape)
+        array = array * (1 + NOISE[dtype] * noise)
+    return np.array(array, dtype)
+
+
+def loss(result: Any) -> Any:
+    """A scalar made of all tensors in `result` that require grad: the sum of their squares."""
+    squares = [(t * t).sum().double() for t in _tensors(result) if t.requires_grad]
+    if not squares:
+        raise ValueError("nothing requires grad")
+    return sum(squares[1:], squares[0])
+
+
+def _tensors(result: Any) -> Iterator[Any]:
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, (list, tuple)):
+        for item in result:
+            yield from _tensors(item)
+    elif hasattr(result, "requires_grad"):
+        yield result

@@ -6,6 +6,8 @@ The rows are the ops' own samples, so that a new op needs no test code.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,38 @@ def test_in_parts(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
             assert_close(a, b, describe(op, sample))
     for sample, found in zip(gradient_rows(op), slopes, strict=True):
         for a, b in zip(first_order(op, sample), found, strict=True):
+            assert_close(a, b, describe(op, sample))
+
+
+def by_columns(x: np.ndarray) -> np.ndarray:
+    """A copy of `x` in Fortran's order."""
+    return np.array(x, order="F")
+
+
+def every_second(x: np.ndarray) -> np.ndarray:
+    """A copy of `x` whose elements lie apart."""
+    wide = np.zeros((*x.shape, 2), x.dtype)
+    wide[..., 0] = x
+    return wide[..., 0]
+
+
+@each_op
+@pytest.mark.parametrize("lay", [by_columns, every_second])
+def test_any_layout(op: Op, lay: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Results and gradients do not depend on how operands lie in memory."""
+    if op.kind == "view":
+        pytest.skip("a view may be impossible")
+
+    def laid(sample: Sample) -> Sample:
+        inputs = [lay(x) if isinstance(x, np.ndarray) else x for x in sample.inputs]
+        return replace(sample, inputs=tuple(inputs))
+
+    for sample in rows(op):
+        results = run(op, laid(sample).inputs, sample.attrs)
+        for a, b in zip(results, run(op, sample.inputs, sample.attrs), strict=True):
+            assert_close(a, b, describe(op, sample))
+    for sample in gradient_rows(op):
+        for a, b in zip(first_order(op, laid(sample)), first_order(op, sample), strict=True):
             assert_close(a, b, describe(op, sample))
 
 

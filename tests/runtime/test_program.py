@@ -244,7 +244,7 @@ def test_profile_names_each_instruction(arrays):
         arrays=3, arena=64,
     )  # fmt: skip
     timings = program.profile(x, y, out, repeats=2)
-    assert [timing.name for timing in timings] == ["add", "host", "add"]
+    assert [timing.instruction.name for timing in timings] == ["add", "host", "add"]
     assert all(0 <= timing.seconds < 0.1 for timing in timings)
     np.testing.assert_array_equal(out, x + 2 * y)
 

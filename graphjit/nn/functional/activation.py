@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...frontend.arguments import one_dim
+from ...frontend.arguments import check_number, one_dim
 from ...frontend.dispatch import assign
 from ...frontend.tape import TENSORS as F
 from ...frontend.tensor import Tensor
@@ -48,6 +48,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`x` where positive, else `alpha * (exp(x) - 1)`."""
+    check_number("elu", alpha, "alpha", 2)
     return _finish(input, F.elu(input, alpha=alpha, scale=1.0, input_scale=1.0), inplace)
 
 
@@ -67,6 +68,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """`x` where positive, else `negative_slope * x`."""
+    check_number("leaky_relu", negative_slope, "negative_slope", 2)
     return _finish(input, F.leaky_relu(input, negative_slope=negative_slope), inplace)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from ...frontend.mode import MODE, grad_mode
+from ...frontend.mode import grad_mode
+from ...frontend.observe import require
 from ...frontend.tape import TENSORS as F
 from ...frontend.tensor import Tensor
 
@@ -51,8 +52,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if tensor.numel() == 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         num_classes = int(tensor.max()) + 1
-    if MODE.recorder is None:
-        _check_classes(tensor, num_classes)
+    _check_classes(tensor, num_classes)
+    require(lambda: F.logical_and(F.ge(tensor, 0), F.lt(tensor, num_classes)))
     column = tensor.unsqueeze(-1)
     shape = (*tensor.shape, num_classes)
     return F.eq(column, F.arange_like(column, shape=shape, dim=tensor.ndim)).long()

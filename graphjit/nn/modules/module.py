@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Self
 
+from ...frontend.mode import MODE
 from ...frontend.state import GUARDED, VERSIONS
 from ...frontend.tensor import Tensor
 from ..parameter import Buffer, Parameter
@@ -88,7 +89,8 @@ class Module(Traversal, Hooks, Saving, Conversion):
 
     def __setattr__(self, name: str, value: Any) -> None:
         attributes = self.__dict__
-        if attributes.get(name, _MISSING) is value:
+        same = attributes.get(name, _MISSING) is value
+        if same and (MODE.recorder is None or isinstance(value, (Parameter, Module))):
             return
         parameters = attributes.get("_parameters")
         if isinstance(value, Parameter):
@@ -108,8 +110,10 @@ class Module(Traversal, Hooks, Saving, Conversion):
         elif isinstance(value, Buffer) or name in attributes.get("_buffers", ()):
             self._set_buffer(name, value)
         else:
+            recorder = MODE.recorder
+            if not (recorder is not None and recorder.assign(self, name, value)) and not same:
+                VERSIONS.structure += 1
             object.__setattr__(self, name, value)
-            VERSIONS.structure += 1
 
     def _set_module(self, name: str, value: Any) -> None:
         modules = self.__dict__.get("_modules")
@@ -144,6 +148,12 @@ class Module(Traversal, Hooks, Saving, Conversion):
             dict.pop(self.__dict__[table], name, None)
 
     def _write(self, table: str, name: str, value: Any) -> None:
+        recorder = MODE.recorder
+        known = table == "_buffers" and name in self.__dict__[table]
+        if recorder is not None and known and recorder.assign(self, name, value):
+            dict.__setitem__(self.__dict__[table], name, value)
+            self.__dict__[name] = value
+            return
         # A subclass that restores __dict__ by itself leaves plain dicts: so write to both here.
         self.__dict__[table][name] = value
         self.__dict__[name] = value

@@ -168,6 +168,8 @@ def _execute(program: int) -> Any:
     stopped = _walk_all(program)
     if save != 0:
         call_with_word(load_int(program, word.RESTORE_THREAD), thread)
+    if stopped == 0:
+        store_int(program, word.RUNS, load_int(program, word.RUNS) + 1)
     return stopped
 
 

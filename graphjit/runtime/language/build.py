@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import secrets
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -39,7 +39,7 @@ def _compile(
     source: Source, name: str, result: Type | None, operands: Sequence[Type]
 ) -> ObjectCode:
     """Symbols are unique: all objects of a process share one table of them."""
-    symbol = f"{name}_{secrets.token_hex(8)}"
+    symbol = f"{name}_{os.urandom(8).hex()}"
     module = ir.Module(symbol)
     returned = ir.VoidType() if result is None else result.llvm
     kind = ir.FunctionType(returned, [operand.llvm for operand in operands])

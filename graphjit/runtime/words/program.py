@@ -21,8 +21,9 @@ Also the results of the entry that are not the number of a row.
     BUSY,  # 1 while a call is in progress
     POOL,  # address of the pool of threads, or 0
     TRIALS,  # calls that are still to be timed before the work is shared
+    RUNS,  # calls that came to their end
     WORDS,
-) = range(18)
+) = range(19)
 
 IS_BUSY = -1
 MISMATCH = -2

@@ -1,0 +1,269 @@
+"""The backward of a recording whose results a later backward may start from.
+
+Walks the tape of the results with cotangents as further inputs, while recording, so that forward
+and backward are one joint graph; has that cut in two (`passes.rematerialize`). At a replay the
+forward returns what the backward needs too, and a `TracedNode` on the ordinary tape keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TraceRefused
+from ..ir.graph import Graph, Node, Value
+from ..passes import pipeline
+from ..passes.rematerialize import split
+from .mode import MODE
+from .quiet import QUIET, restore, silence
+from .recording import Argument, Captured, Cotangent, Fresh, Recording, element_strides
+from .tape import BoundaryWalk, edge_key
+from .tensor import Tensor
+from .traced_node import MAX_ALONE, Again, Differentiated, Owner, contiguous_strides, tensor_of
+
+if TYPE_CHECKING:
+    from .recorder import Recorder, Root
+
+#: where the walk ended, by key, and a tensor there
+Inputs = dict[Any, Owner]
+
+
+def differentiate(
+    recorder: Recorder, recording: Recording, roots: Sequence[Tensor], results: Sequence[Tensor]
+) -> None:
+    """Give `recording` a backward from `roots`, some of its `results`.
+
+    TraceRefused where the backward cannot be known by now.
+    """
+    nodes, inputs = _forward_of(recorder, roots)
+    values = [recorder.read(root) for root in roots]
+    points = len(recorder.points)
+    cotangents = [_cotangent(recorder, root, number) for number, root in enumerate(roots)]
+    walks = [_walk(recorder, roots, cotangents)]
+    if 1 < len(roots) <= MAX_ALONE:
+        walks += [_walk(recorder, [r], [g]) for r, g in zip(roots, cotangents, strict=True)]
+    owners = _owners(recorder, walks[0], results)
+    grads = [
+        [recorder.read(walk.found[key][1]) if key in walk.found else None for key in owners]
+        for walk in walks
+    ]
+    if len(recorder.points) > points:
+        recorder.refuse("a backward that is yet to come looks at values")
+    if recorder.refusal is not None:
+        raise TraceRefused(recorder.refusal)
+    again = Again(nodes, recorder.followed, [], values)
+    _verify(recorder, again, inputs, owners, walks[0], cotangents)
+    joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents])
+    joint.share(roots, walks[0].counters)
+    recording.backward = joint.cut(owners, grads, again, inputs)
+
+
+def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Root]]:
+    """The recorded nodes that compute `roots`, and the inputs that they read."""
+    needed: set[Value] = {recorder.read(root) for root in roots}
+    nodes = []
+    for node in reversed(recorder.builder.nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            nodes.append(node)
+    inputs = [root for root in recorder.inputs if root.initial in needed]
+    if any(root.written for root in inputs):
+        raise TraceRefused("what a later backward needs is written to in the traced function")
+    return nodes[::-1], inputs
+
+
+def _cotangent(recorder: Recorder, root: Tensor, number: int) -> Tensor:
+    """A further input: the gradient of a result. Its elements here are any."""
+    rng = np.random.default_rng(number)
+    array = np.asarray(rng.uniform(0.5, 1.5, root._array.shape)).astype(root._array.dtype)
+    recorder.add_input(array, Cotangent(number))
+    return Tensor._of(array)
+
+
+def _walk(
+    recorder: Recorder, roots: Sequence[Tensor], cotangents: Sequence[Tensor]
+) -> BoundaryWalk:
+    """The backward from `roots`, recorded."""
+    before, MODE.grad, MODE.recorder = MODE.grad, False, recorder
+    token = silence(QUIET)
+    try:
+        walk = BoundaryWalk(recorder.first_node)
+        walk.run(roots, cotangents)
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None
+    finally:
+        restore(token)
+        MODE.grad, MODE.recorder = before, None
+    return walk
+
+
+def _owners(recorder: Recorder, walk: BoundaryWalk, results: Sequence[Tensor]) -> Inputs:
+    """Whose gradients the backward gives: for each edge where the walk ended, a tensor there.
+
+    A leaf that the function has made, and keeps to itself, needs none.
+    """
+    known: dict[Any, Tensor] = {}
+    for tensor, _ in recorder.tapes:
+        if tensor._tracked():
+            known.setdefault(edge_key(tensor), tensor)
+    found: Inputs = {}
+    for key, (edge, _) in walk.found.items():
+        if key in known:
+            position = recorder.positions.get(id(known[key]))
+            found[key] = Captured(known[key]) if position is None else Argument(position)
+        elif not isinstance(edge, Tensor) or any(edge is result for result in results):
+            raise TraceRefused("the tape of a result leads to a tensor that was not passed")
+    return found
+
+
+def _verify(
+    recorder: Recorder,
+    again: Again,
+    inputs: Sequence[Root],
+    owners: Inputs,
+    walk: BoundaryWalk,
+    cotangents: Sequence[Tensor],
+) -> None:
+    """Run again, the forward must have the gradients of the tape that was recorded.
+
+    Gradients of gradients rely on that. TraceRefused where it is not so.
+    """
+    arguments = [tensor for tensor, _ in recorder.tapes]
+    sources = _sources(inputs, owners, arguments)
+    known = {
+        root.value: Tensor._of(root.array) if source is None else tensor_of(source, arguments)
+        for root, source in zip(inputs, sources, strict=True)
+    }
+    wanted = [tensor_of(owner, arguments) for owner in owners.values()]
+    try:
+        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None
+    for key, grad in zip(owners, found, strict=True):
+        expected = walk.found[key][1]._array
+        scale = float(np.abs(expected).max(initial=0)) + 1e-30
+        same = grad is not None and np.allclose(
+            grad._array / scale, expected / scale, 1e-3, 1e-3, equal_nan=True
+        )
+        if not same:
+            raise TraceRefused("a backward that is yet to come depends on more than values")
+
+
+def _sources(
+    inputs: Sequence[Root], owners: Inputs, arguments: Sequence[Tensor]
+) -> list[Owner | None]:
+    """The tensor of each input, if it is one: that which the tape leads to, of several on an array.
+    """
+    by_array = {id(tensor_of(owner, arguments)._array): owner for owner in owners.values()}
+    return [
+        by_array.get(id(r.array), r.source) if isinstance(r.source, (Argument, Captured)) else None
+        for r in inputs
+    ]
+
+
+class _Joint:
+    """The graph of a recording and its backward, about to be cut in two."""
+
+    def __init__(
+        self, recorder: Recorder, recording: Recording, cotangents: Sequence[Value]
+    ) -> None:
+        self.recorder = recorder
+        self.recording = recording
+        self.cotangents = list(cotangents)
+        self.name = ""
+        self.inputs = [r for r in recorder.inputs if not isinstance(r.source, Cotangent)]
+        #: what the backward may read where it is: inputs, and results by their place
+        self.free: dict[Value, Owner] = {}
+        self.shared: list[int] = []
+
+    def share(self, roots: Sequence[Tensor], counters: set[int]) -> None:
+        """Find the tensors that the tape itself has kept: if one is written to, backward says so.
+
+        Those may be read where they are; of others a copy is kept.
+        """
+        assert roots[0]._grad_fn is not None
+        self.name = roots[0]._grad_fn.name()
+        arguments = [tensor for tensor, _ in self.recorder.tapes]
+        for root in self.inputs:
+            if isinstance(root.source, (Argument, Captured)) and not root.written:
+                tensor = tensor_of(root.source, arguments)
+                if id(tensor._version) in counters:
+                    self.free[root.value] = root.source
+        for out in self.recording.outputs:
+            if not isinstance(out, Fresh) or out.chain is not None or out.cotangent is None:
+                continue
+            if id(roots[out.cotangent]._version) in counters:
+                self.shared.append(out.place)
+
+    def cut(
+        self,
+        owners: Inputs,
+        grads: list[list[Value | None]],
+        again: Again,
+        inputs: Sequence[Root],
+    ) -> Differentiated:
+        """Make the recording's graph the forward; returns the backward."""
+        results = len(self.recording.graph.outputs)
+        joint = pipeline.canonical(self._graph([g for row in grads for g in row if g is not None]))
+        made = {joint.outputs[i]: i for i in self.shared if joint.outputs[i] not in joint.inputs}
+        halves = split(joint, results, self.cotangents, {*self.free, *made})
+        made.update(zip(halves.computed, range(results, results + len(halves.computed))))
+        places: list[Owner | int] = [self.free.get(v, made.get(v, -1)) for v in halves.kept]
+        strides = [self._strides(v) for v in halves.kept]
+        sources = _sources(inputs, owners, [tensor for tensor, _ in self.recorder.tapes])
+        numbers = self._keep_numbers(halves.forward, inputs, sources, again, places)
+        self._replace_forward(numbers)
+        found = iter(joint.outputs[results:])
+        rows = [[None if g is None else next(found) for g in row] for row in grads]
+        return Differentiated(
+            joint, halves, self.cotangents, list(owners.values()), rows, places, strides,
+            self.shared, again, self.name,
+        )  # fmt: skip
+
+    def _graph(self, grads: Sequence[Value]) -> Graph:
+        """Forward and backward together."""
+        before = self.recording.graph
+        return Graph(
+            (*(r.initial for r in self.inputs if r.initial is not None), *self.cotangents),
+            tuple(self.recorder.builder.nodes),
+            (*before.outputs, *grads),
+            before.updates,
+            checks=before.checks,
+        )
+
+    def _strides(self, value: Value) -> tuple[int, ...]:
+        """Strides, in elements, of a kept value where the backward finds it."""
+        for root in self.inputs:
+            if root.initial is value and value in self.free:
+                return element_strides(root.array)
+        return contiguous_strides(value.shape)
+
+    def _keep_numbers(
+        self,
+        forward: Graph,
+        inputs: Sequence[Root],
+        sources: Sequence[Owner | None],
+        again: Again,
+        places: list[Owner | int],
+    ) -> Graph:
+        """`forward`, also returning the numbers that running it again takes."""
+        outputs = list(forward.outputs)
+        for root, source in zip(inputs, sources, strict=True):
+            if source is not None:
+                again.inputs.append((root.value, source))
+            else:
+                again.inputs.append((root.value, len(places)))
+                places.append(len(outputs))
+                outputs.append(root.value)
+        return replace(forward, outputs=tuple(outputs))
+
+    def _replace_forward(self, forward: Graph) -> None:
+        recording = self.recording
+        recording.graph = forward
+        recording.sources = [r.source for r in self.inputs if r.source is not None]
+        recording.strides = [element_strides(r.array) for r in self.inputs]

@@ -1,0 +1,352 @@
+"""Numbers of a recording that are other ones at each replay: `.item()`, and float arguments.
+
+A `SymNumber` stands for a Python int or float. Arithmetic on it is recorded as float64 or int64 ops
+on a 0-d tensor; a comparison is a guard point for its outcome; whatever needs the number itself
+(`math.sqrt`, `range`, text, a hash) is a guard point for its exact value, after which it is a plain
+number. What is computed is what Python computes: where int64 could overflow, or a division raise, a
+check ends the replay.
+"""
+
+from __future__ import annotations
+
+import gc
+import operator
+from collections import deque
+from collections.abc import Callable
+from sys import getrefcount
+from types import CellType, FrameType
+from typing import TYPE_CHECKING, Any
+
+from .. import dtypes
+from .mode import MODE
+from .tape import UNWRITTEN
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+    from .tensor import Tensor
+
+#: factors of int64 products, and terms of sums, stay below these
+MAX_FACTOR, MAX_TERM = 1 << 31, 1 << 61
+#: integers below this are exact as floats
+MAX_EXACT = 1 << 53
+
+
+class SymNumber:
+    """A number with a place in the recording. `isinstance` takes it for what it stands for.
+
+    Attributes:
+        value: the number in this call.
+        tensor: its place in the recording, a 0-d float64 or int64 tensor; None once it is plain.
+    """
+
+    __slots__ = ("value", "tensor", "recorder")
+
+    def __init__(self, value: float, tensor: Tensor, recorder: Recorder) -> None:
+        self.value = value
+        self.tensor: Tensor | None = tensor
+        self.recorder = recorder
+        recorder.symbols.append(self)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self.value)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is done with it is still recorded."""
+        return (
+            self.tensor is not None
+            and MODE.recorder is self.recorder
+            and self.recorder.refusal is None
+        )
+
+    def plain(self) -> Any:
+        """The number, which Python now sees: a guard point for its exact value."""
+        if self.is_live:
+            assert self.tensor is not None
+            self.recorder.guard_elements(self.tensor)
+            self.tensor = None
+        return self.value
+
+    def below(self, limit: int) -> bool:
+        """Whether its magnitude is below `limit`, now and, by a check, at each replay."""
+        if not -limit < self.value < limit:
+            return False
+        if not self.is_live:
+            return True
+        assert self.tensor is not None
+        self.recorder.require(_ops().lt(_ops().abs(self.tensor), limit))
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.plain(), name)
+
+    def __reduce__(self) -> Any:
+        return type(self.value), (self.plain(),)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        import numpy as np
+
+        return np.asarray(self.plain(), dtype)
+
+    def __bool__(self) -> bool:
+        if self.is_live:
+            assert self.tensor is not None
+            self.recorder.guard_truth(self.tensor, bool(self.value))
+        return bool(self.value)
+
+    def __hash__(self) -> int:
+        return hash(self.plain())
+
+
+def plain(value: Any) -> Any:
+    """`value` with numbers in place of the symbols in it, tuples, lists and slices included."""
+    kind = type(value)
+    if kind is SymNumber:
+        return value.plain()
+    if kind is slice:
+        return slice(plain(value.start), plain(value.stop), plain(value.step))
+    if kind in (tuple, list):
+        return kind(map(plain, value))
+    return value
+
+
+def settle(symbols: list[SymNumber]) -> None:
+    """Put plain numbers wherever Python code has kept symbols of a recording that has ended."""
+    for symbol in symbols:
+        symbol.tensor = None
+    # The list's reference, the loop's, and getrefcount's own argument make three.
+    replaced: dict[int, Any] = {id(s): s.value for s in symbols if getrefcount(s) > 3}
+    kept: list[Any] = [s for s in symbols if id(s) in replaced]
+    while kept:
+        found: list[Any] = []
+        for holder in gc.get_referrers(*kept):
+            if holder is kept or holder is symbols or holder is found:
+                continue
+            if type(holder) is tuple and id(holder) not in replaced:
+                replaced[id(holder)] = tuple(replaced.get(id(item), item) for item in holder)
+                found.append(holder)
+            else:
+                _replace_in(holder, replaced)
+        kept = found
+
+
+def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
+    """Exchange the items of a container, or the attributes of an object."""
+    if isinstance(holder, (list, deque)):
+        for i, item in enumerate(holder):
+            if id(item) in replaced:
+                holder[i] = replaced[id(item)]
+    elif isinstance(holder, CellType):
+        holder.cell_contents = replaced.get(id(holder.cell_contents), holder.cell_contents)
+    elif not isinstance(holder, FrameType):
+        fields = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
+        for key, item in list(fields.items()):
+            if id(item) in replaced:
+                dict.__setitem__(fields, key, replaced[id(item)])
+
+
+def name_types(error: BaseException, symbols: list[SymNumber]) -> None:
+    """Have Python's own TypeErrors name the type that was stood for."""
+    if isinstance(error, TypeError) and "SymNumber" in str(error):
+        kind = type(symbols[-1].value).__name__
+        error.args = (str(error).replace("SymNumber", kind), *error.args[1:])
+
+
+def settled(value: Any) -> Any:
+    """A result with plain numbers in place of symbols; lists and dicts stay the same objects."""
+    kind = type(value)
+    if kind is SymNumber:
+        return value.value
+    if isinstance(value, tuple):
+        items = [settled(item) for item in value]
+        if all(a is b for a, b in zip(items, value, strict=True)):
+            return value
+        return tuple(items) if kind is tuple else kind(*items)
+    if kind is list:
+        value[:] = map(settled, value)
+    elif kind is dict:
+        value.update({key: settled(item) for key, item in value.items()})
+    return value
+
+
+def as_tensor(number: SymNumber, dtype: dtypes.DType) -> Tensor:
+    """A live symbol as a 0-d tensor of `dtype`; to the tape, it is a number."""
+    cast: Tensor = _ops().cast(number.tensor, dtype=dtype)
+    cast._version = UNWRITTEN
+    return cast
+
+
+def _ops() -> Any:
+    from .tape import TENSORS
+
+    return TENSORS
+
+
+# --- arithmetic -----------------------------------------------------------------------------------
+
+Operation = Callable[[Any, Any], Any]
+
+
+def _arithmetic(name: str, compute: Operation, record: str, fits: Operation) -> None:
+    """Give SymNumber the operators `__name__` and `__rname__`."""
+
+    def forward(self: SymNumber, other: Any) -> Any:
+        return _combined(self, other, compute, record, fits)
+
+    def backward(self: SymNumber, other: Any) -> Any:
+        return _combined(other, self, compute, record, fits)
+
+    setattr(SymNumber, f"__{name}__", forward)
+    setattr(SymNumber, f"__r{name}__", backward)
+
+
+def _combined(x: Any, y: Any, compute: Operation, record: str, fits: Operation) -> Any:
+    """`compute(x, y)`, symbolic where both are numbers and the recorded ops surely agree."""
+    if not (_is_number(x) and _is_number(y)):
+        return NotImplemented if _defers(x, y) else compute(plain(x), plain(y))
+    value = compute(_value(x), _value(y))
+    symbol = x if type(x) is SymNumber else y
+    if not (_is_usable(x) and _is_usable(y) and fits(x, y)):
+        plain(x), plain(y)
+        return value
+    dtype = dtypes.int64 if type(value) is int else dtypes.float64
+    result = getattr(_ops(), record)(_operand(x, dtype), _operand(y, dtype))
+    return _symbol(value, result, symbol.recorder)
+
+
+def _symbol(value: Any, tensor: Any, recorder: Recorder) -> Any:
+    """A symbol for a result; the plain number where the ops gave another one than Python."""
+    found = tensor._array.item()
+    if type(found) is type(value) and (found == value or found != found):  # noqa: PLR0124
+        return SymNumber(value, tensor, recorder)
+    recorder.guard_elements(tensor)
+    return value
+
+
+def _defers(x: Any, y: Any) -> bool:
+    """Whether a tensor is to handle the operator."""
+    return hasattr(type(x), "_of") or hasattr(type(y), "_of")
+
+
+def _is_number(x: Any) -> bool:
+    return type(x) in (int, float, SymNumber)
+
+
+def _is_usable(x: Any) -> bool:
+    return type(x) is not SymNumber or x.is_live
+
+
+def _value(x: Any) -> Any:
+    return x.value if type(x) is SymNumber else x
+
+
+def _operand(x: Any, dtype: dtypes.DType) -> Any:
+    if type(x) is SymNumber:
+        return as_tensor(x, dtype)
+    return _ops().full(shape=(), value=dtype.numpy.type(x).item(), dtype=dtype)
+
+
+def _stays_below(x: Any, limit: int) -> bool:
+    return x.below(limit) if type(x) is SymNumber else -limit < x < limit
+
+
+def _all_below(limit: int) -> Operation:
+    """Ints below `limit`, if both are; as terms of a float, exact ones."""
+
+    def fits(x: Any, y: Any) -> bool:
+        ints = [z for z in (x, y) if isinstance(z, int)]
+        bound = limit if len(ints) == 2 else MAX_EXACT
+        return all(_stays_below(z, bound) for z in ints)
+
+    return fits
+
+
+def _divides(x: Any, y: Any) -> bool:
+    """Ints are exact, and the divisor, by a check, stays nonzero."""
+    if not all(_stays_below(z, MAX_EXACT) for z in (x, y) if isinstance(z, int)):
+        return False
+    if type(y) is SymNumber:
+        y.recorder.require(_ops().ne(y.tensor, 0))
+    return True
+
+
+_arithmetic("add", operator.add, "add", _all_below(MAX_TERM))
+_arithmetic("sub", operator.sub, "sub", _all_below(MAX_TERM))
+_arithmetic("mul", operator.mul, "mul", _all_below(MAX_FACTOR))
+_arithmetic("truediv", operator.truediv, "div", _divides)
+
+
+def _single(name: str, compute: Callable[[Any], Any], record: str) -> None:
+    def method(self: SymNumber) -> Any:
+        value = compute(self.value)
+        if not self.is_live or (type(value) is int and not self.below(MAX_TERM)):
+            self.plain()
+            return value
+        return _symbol(value, getattr(_ops(), record)(self.tensor), self.recorder)
+
+    setattr(SymNumber, name, method)
+
+
+_single("__neg__", operator.neg, "neg")
+_single("__abs__", operator.abs, "abs")
+_single("__pos__", operator.pos, "clone")
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+
+
+def _comparison(name: str, compute: Operation) -> None:
+    def method(self: SymNumber, other: Any) -> Any:
+        if not _is_number(other):
+            if _defers(self, other):
+                return NotImplemented
+            number = self.plain()
+            return getattr(type(number), f"__{name}__")(number, other)
+        outcome = compute(self.value, _value(other))
+        both = (self, other)
+        ints = [z for z in both if isinstance(z, int)]
+        mixed = len(ints) == 1 and not _stays_below(ints[0], MAX_EXACT)
+        if mixed or not all(map(_is_usable, both)) or not _fits_int64(other):
+            plain(self), plain(other)
+            return outcome
+        dtype = dtypes.int64 if len(ints) == 2 else dtypes.float64
+        condition = getattr(_ops(), name)(_operand(self, dtype), _operand(other, dtype))
+        self.recorder.guard_truth(condition, outcome)
+        return outcome
+
+    setattr(SymNumber, f"__{name}__", method)
+
+
+def _fits_int64(x: Any) -> bool:
+    return type(x) is not int or -(1 << 63) <= x < 1 << 63
+
+
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    _comparison(_name, getattr(operator, _name))
+
+
+# --- everything else shows the number -------------------------------------------------------------
+
+
+def _shown(name: str) -> None:
+    def method(self: SymNumber, *args: Any) -> Any:
+        number = self.plain()
+        function = getattr(type(number), name, None)
+        if function is None:  # what an int has and a float lacks
+            raise TypeError(f"'{type(number).__name__}' object cannot be interpreted as an integer")
+        return function(number, *map(plain, args))
+
+    setattr(SymNumber, name, method)
+
+
+for _name in (
+    "int float complex index trunc floor ceil round repr str format pow rpow floordiv rfloordiv "
+    "mod rmod divmod rdivmod and rand or ror xor rxor lshift rlshift rshift rrshift invert"
+).split():
+    _shown(f"__{_name}__")

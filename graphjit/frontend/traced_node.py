@@ -1,0 +1,262 @@
+"""The place of a traced function's results on the tape: one node for each replay.
+
+Reads the backward that `differentiate` has cut off; compiles it when it is first walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import locate
+from ..ir.graph import Graph, Node, Value
+from ..ir.interp import DONE
+from ..passes.rematerialize import Halves, backward
+from .autograd import grad
+from .dispatch import apply
+from .locks import new_lock
+from .mode import MODE, grad_mode
+from .recording import Argument, Captured
+from .tape import FREED
+from .tape import Node as TapeNode
+from .tensor import Tensor
+
+#: with more results than this, a backward from only some of them runs the forward again
+MAX_ALONE = 8
+
+#: where a tensor is found at a replay
+Owner = Argument | Captured
+Compile = Callable[[Graph, Sequence[tuple[int, ...]]], Any]
+
+
+def tensor_of(owner: Owner, arguments: Sequence[Tensor]) -> Tensor:
+    """The tensor of an owner, among the arguments of a call or captured."""
+    if isinstance(owner, Argument):
+        return arguments[owner.position]
+    return owner.tensor
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides of an array in C order, in elements."""
+    strides, step = [], 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= extent
+    return tuple(reversed(strides))
+
+
+@dataclass(slots=True)
+class Again:
+    """The forward as it was recorded, to be run on the tape: for gradients of gradients.
+
+    Attributes:
+        followed: which operands of a node the tape follows.
+        inputs: with, for each, its tensor or its number among the arrays that a node keeps.
+        roots: what a backward starts from.
+    """
+
+    nodes: Sequence[Node]
+    followed: dict[Node, tuple[bool, ...]]
+    inputs: list[tuple[Value, Owner | int]]
+    roots: Sequence[Value]
+
+    def gradients(
+        self,
+        known: dict[Value, Tensor],
+        wanted: Sequence[Tensor],
+        present: Iterable[int],
+        cotangents: Sequence[Tensor],
+        create_graph: bool,
+    ) -> tuple[Tensor | None, ...]:
+        """The gradients of `wanted` from the roots whose numbers are `present`."""
+        with grad_mode(True):
+            for node in self.nodes:
+                self._run(node, known)
+            roots = [known[self.roots[k]] for k in present]
+            return grad(roots, wanted, cotangents, create_graph=create_graph, allow_unused=True)
+
+    def _run(self, node: Node, known: dict[Value, Tensor]) -> None:
+        operands = [known[v] for v in node.inputs]
+        follows = self.followed.get(node)
+        if follows is not None:
+            pairs = zip(operands, follows, strict=True)
+            operands = [x if follow else x.detach() for x, follow in pairs]
+        outputs = apply(node.op, operands, node.kwargs)  # type: ignore[arg-type]
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        known.update(zip(node.outputs, outputs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A compiled backward.
+
+    Attributes:
+        wanted: the numbers of the owners whose gradients it computes.
+        read: the numbers of the kept arrays that it reads.
+    """
+
+    executable: Any
+    wanted: list[int]
+    read: frozenset[int]
+
+
+@dataclass(slots=True)
+class Differentiated:
+    """The backward of a recording.
+
+    Attributes:
+        joint: the canonical graph of forward and backward, and `halves` where it is cut.
+        owners: whose gradients the backward gives.
+        grads: these in `joint`: from all cotangents together, then from each alone.
+        places: where each array that a node keeps is found: a tensor's, or an output of the
+            forward by number. First those of `halves.kept`, whose strides are `strides`.
+        shared: outputs of the forward that are results as well as kept.
+        name: what the node is called.
+        compile: makes an executable of a graph and the strides of its inputs.
+    """
+
+    joint: Graph
+    halves: Halves
+    cotangents: list[Value]
+    owners: list[Owner]
+    grads: list[list[Value | None]]
+    places: list[Owner | int]
+    strides: list[tuple[int, ...]]
+    shared: list[int]
+    again: Again
+    name: str
+    compile: Compile | None = None
+    compiled: dict[int, Walk] = field(default_factory=dict)
+    lock: Any = field(default_factory=new_lock)
+
+    def node(self, tensors: Sequence[Tensor], outputs: Sequence[np.ndarray]) -> TracedNode:
+        """The node of one replay, which keeps what the backward needs."""
+        edges = tuple([tensor_of(owner, tensors)._edge() for owner in self.owners])
+        saved, versions = [], {}
+        for number, place in enumerate(self.places):
+            if isinstance(place, int):
+                saved.append(outputs[place])
+            else:
+                tensor = tensor_of(place, tensors)
+                saved.append(tensor._array)
+                versions[number] = (tensor._array, tensor._version, tensor._version[0])
+        node = TracedNode(edges, tuple(saved), (), None, {}, None, len(self.cotangents))
+        node.differentiated = self
+        node.counted = versions
+        node.tensors = tuple(tensors)
+        node.seen = tuple([t._version[0] for t in self._inputs(node.tensors)])
+        return node
+
+    def _inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors that running the forward again reads."""
+        owners = [place for _, place in self.again.inputs if not isinstance(place, int)]
+        return [tensor_of(owner, tensors) for owner in owners]
+
+    def run(self, number: int, saved: Sequence[np.ndarray], grads: Sequence[Any]) -> list[Any]:
+        """The gradients of the owners by a walk, by number; None where there is none."""
+        walk = self.walk(number)
+        specs = [value.spec for value in self._wanted(number)]
+        results = [np.empty(spec.shape, spec.dtype.numpy) for spec in specs]
+        passed = [np.asarray(g, order="C") for g in grads]
+        kept = saved[: len(self.halves.kept)]
+        if walk.executable.run(*kept, *passed, *results) != DONE:
+            raise RuntimeError("an op on the host failed in the backward of a traced function")
+        found: list[Any] = [None] * len(self.owners)
+        for place, result in zip(walk.wanted, results, strict=True):
+            found[place] = result
+        return found
+
+    def _wanted(self, number: int) -> list[Value]:
+        return [grad for grad in self.grads[number] if grad is not None]
+
+    def walk(self, number: int) -> Walk:
+        """The backward from all results (0), or from one of them by number from 1."""
+        with self.lock:
+            if number not in self.compiled:
+                self.compiled[number] = self._compiled(number)
+            return self.compiled[number]
+
+    def _compiled(self, number: int) -> Walk:
+        assert self.compile is not None
+        cotangents = self.cotangents if number == 0 else [self.cotangents[number - 1]]
+        graph = backward(self.joint, self.halves, cotangents, self._wanted(number))
+        strides = [*self.strides, *(contiguous_strides(v.shape) for v in cotangents)]
+        wanted = [i for i, grad in enumerate(self.grads[number]) if grad is not None]
+        operands = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
+        read = [i for i, value in enumerate(self.halves.kept) if value in operands]
+        return Walk(self.compile(graph, strides), wanted, frozenset(read))
+
+
+class TracedNode(TapeNode):
+    """The tape's node for one replay of a traced function; its backward is compiled."""
+
+    __slots__ = ("differentiated", "tensors", "seen", "counted")
+    differentiated: Differentiated
+    #: for kept arrays that others can write to, by number: array, version counter, its count
+    counted: dict[int, tuple[np.ndarray, list[int], int]]
+    tensors: tuple[Tensor, ...]
+    #: versions of the tensors that running the forward again reads
+    seen: tuple[int, ...]
+
+    def name(self) -> str:
+        return self.differentiated.name
+
+    def watch(self, outputs: Sequence[tuple[int, Tensor]]) -> None:
+        """Have backward notice when a result that is kept as well has been written to."""
+        places = self.differentiated.places
+        for place, tensor in outputs:
+            if place in self.differentiated.shared and place in places:
+                version = tensor._version
+                self.counted[places.index(place)] = (tensor._array, version, version[0])
+
+    def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
+        if self.saved is None:
+            raise locate(RuntimeError(FREED))
+        present = [k for k, g in enumerate(grads) if g is not None]
+        some = len(present) < len(grads)
+        if wrap or (some and len(grads) > MAX_ALONE):
+            return self._run_again(present, grads, wrap)
+        if not some:
+            return self._run(0, grads)
+        alone = [self._run(1 + k, [grads[k]]) for k in present]
+        return [_total(parts) for parts in zip(*alone, strict=True)]
+
+    def _run(self, number: int, grads: Sequence[Any]) -> list[Any]:
+        """Walk, if nothing that is read has been written to."""
+        assert self.saved is not None
+        read = self.differentiated.walk(number).read
+        counted = [entry for kept, entry in self.counted.items() if kept in read]
+        self.versions = tuple(counted)
+        self._unpack(False)  # compares them
+        return self.differentiated.run(number, self.saved, grads)
+
+    def release(self) -> None:
+        super().release()
+        self.tensors, self.counted = (), {}
+
+    def _run_again(self, present: list[int], grads: list[Any], wrap: bool) -> list[Any]:
+        """Gradients from the tape of the forward, run again; they can be differentiated too."""
+        made, tensors, saved = self.differentiated, self.tensors, self.saved
+        assert saved is not None
+        if self.seen != tuple([t._version[0] for t in made._inputs(tensors)]):
+            raise locate(RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an "
+                "inplace operation"
+            ))
+        known = {
+            value: Tensor._of(saved[place]) if isinstance(place, int) else tensor_of(place, tensors)
+            for value, place in made.again.inputs
+        }
+        wanted = [tensor_of(owner, tensors) for owner in made.owners]
+        given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
+        found = made.again.gradients(known, wanted, present, given, wrap and MODE.grad)
+        return [g if wrap or g is None else g._array for g in found]
+
+
+def _total(parts: Sequence[Any]) -> Any:
+    """The sum of the parts that are there."""
+    found = [part for part in parts if part is not None]
+    return sum(found[1:], found[0]) if found else None
