@@ -1,11 +1,12 @@
 """Bugs of traced functions that random programs found; each test opens with the bug."""
 
+import math
 import threading
 
 import pytest
 
 import graphjit as gj
-from graphjit import nn
+from graphjit import nn, optim
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -423,3 +424,31 @@ def test_a_gradient_that_is_another_tensor_too():
         function(p.grad)
         found[-1] += [p.grad.tolist(), q.grad.tolist()]
     assert found[0] == found[1] == [[2, 2], [2, 2], [1, 1]]
+
+
+def test_a_number_that_python_has_seen_is_compared():
+    """`min(n, x.item())` failed in the compiler after `math.sin(n)` had made `n` a plain number."""
+
+    def f(x):
+        n = x.argmax().item()
+        return math.sin(n), min(n, x.sum().item())
+
+    traced = gj.trace(f)
+    for i in (1.0, 2.0, -3.0):
+        assert traced(gj.tensor([0.0, i])) == f(gj.tensor([0.0, i]))
+
+
+def test_a_parameter_whose_state_has_another_shape():
+    """An optimizer's step raised NumPy's error where it, recorded, raises PyTorch's."""
+    for wrap in (lambda f: f, gj.trace):
+        p = gj.ones(2, 3, requires_grad=True)
+        optimizer = optim.Adam([p])
+
+        def step():
+            p.grad = gj.ones_like(p)
+            optimizer.step()
+
+        wrap(step)()
+        p.data = gj.ones(1, 1)
+        with pytest.raises(RuntimeError, match="doesn't match|must match"):
+            wrap(step)()

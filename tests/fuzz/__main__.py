@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import argparse
 import gc
+import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .check import Verdict, check
 from .generate import generate
 from .program import Program
 from .shrink import shrink
+
+
+#: after which a program counts as one that hangs
+SECONDS = 120
+
+
+class TooLong(BaseException):
+    """Raised in a program that hangs, which can only catch exceptions of other kinds."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """TooLong if the block takes longer."""
+
+    def stop(*_: object) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def main() -> int:
@@ -21,8 +48,14 @@ def main() -> int:
     unstable: list[int] = []
     start = time.perf_counter()
     for seed in range(options.seed, options.seed + options.programs):
-        program = generate(seed, options.torch)
-        verdict = check(program, options.depth, options.torch)
+        try:
+            with at_most(SECONDS):
+                program = generate(seed, options.torch)
+                verdict = check(program, options.depth, options.torch)
+        except TooLong:
+            print(f"\n# seed {seed} takes more than {SECONDS} s", flush=True)
+            counts["failed"] += 1
+            continue
         if not counts:
             gc.freeze()  # what is loaded by now is not looked through again
         _count(counts, verdict)

@@ -170,7 +170,7 @@ T.zeros(int(abs({q})) % 4, 2) | {t}.roll(int({q})) | {f} / {q} | {f} > {q} | T.f
 NUMBERS = """
 {f}.sum().item() | {i}.sum().item() | float({f}.mean()) | int({i}.sum()) | {f}.max().item()
 bool({b}.any()) | {b}.any().item() | math.sqrt(abs({q})) | {q} * {n} | {q} + {q} | round({q}, 1)
-max({q}, {n}) | abs({q}) | int({q}) % 3 | -{q} | {q} ** 2 | {q} / ({q} * {q} + 1) | {q} // 2 | {q} % 3
+max({q}, {n}) | abs({q}) | int({q}) % 3 | -{q} | min({q}, 9) ** 2 | {q} / ({q} * {q} + 1) | {q} // 2 | {q} % 3
 {q} if {c} else {n} | sum([{q}, {q}]) | {t}.shape[0] | len({t}) | {f}.std().item() | {f}.numel() * {q}
 {q} > {n} | min(l0) | {f}.argmax().item() | {t}.reshape(-1)[0].item() | float({q}) | int({f}.sum())
 {q} - {f}.mean().item() | {q} == {q} | math.floor({q}) | {t}.sum().item() | {f}.norm().item() ** 0.5
@@ -327,8 +327,8 @@ for j in range({k}): | for j in range(int({i}.sum()) % 4): | for {} in {t}: | fo
 for j in range(int(abs({q})) % 3): | for {} in {t}.unbind(0): | for {} in {t}[:{k}]: | for {} in l0:
 for j, {} in enumerate({t}): | for {} in {f}.tolist(): | for j in range(len({t})): | for {} in {f}.chunk(2):
 for {}, _ in zip({t}, {f}): | for {} in map(T.tanh, {f}): | for j in range({i}.max()): | for {} in [{q}, {n}]:
-w = [0, 1, 1]<br>while w.pop() and {c}: | w = [0, 1, 1, 1]<br>while w.pop() and {f}.norm() < 4:
-w = [0, 1]<br>while w.pop() and {q} > {n}: | w = [0, 1, 1]<br>while {f}.sum() < 3 and w.pop():
+{} = [0, 1, 1]<br>while {}.pop() and {c}: | {} = [0, 1, 1, 1]<br>while {}.pop() and {f}.norm() < 4:
+{} = [0, 1]<br>while {}.pop() and {q} > {n}: | {} = [0, 1, 1]<br>while {f}.sum() < 3 and {}.pop():
 """
 
 

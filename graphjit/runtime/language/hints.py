@@ -59,10 +59,6 @@ def annotate(builder: Any, branch: Any, kind: Lanes) -> None:
     if kind.masked:
         yes = ir.Constant(ir.IntType(1), 1)
         hints.append(module.add_metadata(["llvm.loop.vectorize.predicate.enable", yes]))
-    import os
-    n = int(os.environ.get("IC","0"))
-    if n:
-        hints.append(module.add_metadata(["llvm.loop.interleave.count", ir.Constant(ir.IntType(32), n)]))
     loop = _distinct(module)
     loop.operands = (loop, *hints)
     branch.set_metadata("llvm.loop", loop)
