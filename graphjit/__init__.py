@@ -5,7 +5,7 @@
 # Importing `Tensor` first resolves the ring of tensor, methods and functions.
 from .frontend.tensor import Tensor, is_tensor  # isort: skip
 
-from . import autograd, cuda, nn, optim, random, utils
+from . import autograd, cuda, debug, nn, optim, random, utils
 from .device import device
 from .dtypes import (
     DType as dtype,

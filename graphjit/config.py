@@ -19,7 +19,7 @@ class Knob:
 KNOBS = (
     Knob("NAMESPACE", str, "graphjit", "name printed before dtypes and sizes"),
     Knob("DEBUG", int, 0, "1 compiles, 2 kernel times, 3 pass table, 4 kernel source, 5 graphs"),
-    Knob("CHECK", int, 0, "1 verify after each pass, 2 compare numbers around each pass"),
+    Knob("CHECK", int, 0, "1 verify each pass, 2 compare its numbers, 3 compare with eager"),
     Knob("DUMP", str, "", "folder that receives each intermediate graph and kernel"),
     Knob("PASSES", str, "", "comma-separated passes to leave out, each with a leading minus"),
     Knob("DISABLE", bool, False, "run every traced function eagerly"),
@@ -28,7 +28,8 @@ KNOBS = (
     Knob("EMITTER", str, "llvm", "what compiles fused kernels: llvm (directly), or numba"),
     Knob("CACHE_DIR", str, "", "folder of compiled kernels; empty for the user's cache folder"),
     Knob("CACHE_SIZE", int, 256, "MB of compiled kernels kept on disk; 0 keeps none"),
-    Knob("MAX_VARIANTS", int, 64, "compiled variants of one function before it stays eager"),
+    Knob("MAX_VARIANTS", int, 256, "compiled variants of one function; others run eagerly"),
+    Knob("MAX_BRANCHES", int, 64, "variants for one kind of arguments that saw other values"),
     Knob("NUM_THREADS", int, 1, "threads that share the long kernels of a program; 0 for all"),
 )
 

@@ -39,6 +39,14 @@ class TraceRefused(GraphjitError):
     """Recording met something that a replay could get wrong; the function runs eagerly."""
 
 
+class CheckpointError(RuntimeError):
+    """A checkpointed function did something else when backward ran it again."""
+
+
+class TraceWarning(UserWarning):
+    """A traced function does something that its replays will not do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A place in the user's source."""

@@ -27,7 +27,7 @@ from ..runtime.program import Program, Timing
 from .library import in_library, library_call, node_cost
 from .lower import lower
 from .placement import Placement
-from .views import is_view, sliced, view_layout
+from .views import sliced, view_layout
 
 #: address range of one buffer before memory is laid out; no buffer is as large
 SPAN = 1 << 44
@@ -218,7 +218,7 @@ class _Assembler:
     # --- nodes --------------------------------------------------------------------------------
 
     def _emit(self, node: Node) -> None:
-        if is_view(node):
+        if node.op.moves_nothing:
             self._emit_view(node)
         elif node.op.name == "concat":
             self._emit_concat(node)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ..ir.graph import Graph, Node, Value, producers
 from ..passes.schedule import may_fail
 from ..runtime.instruction import External, Layout
-from .views import home_of_operand, is_view, sliced
+from .views import home_of_operand, sliced
 
 Condition = Callable[[Node], bool]
 
@@ -47,8 +47,8 @@ class Placement:
             for value in node.inputs:
                 if value in root:
                     last[root[value]] = position
-                    if is_view(node):
-                        root[node.output] = root[value]
+            if node.op.moves_nothing and node.inputs[0] in root:
+                root[node.output] = root[node.inputs[0]]
         for value in self.graph.results:
             if value in root:
                 last[root[value]] = len(self.graph.nodes)
@@ -69,7 +69,7 @@ class Placement:
             node = self.made_by.get(value)
             if node is None:
                 return
-            if not is_view(node):
+            if not node.op.moves_nothing:
                 if allowed(node):
                     self.homes[value] = home
                     self.conditions[value] = allowed

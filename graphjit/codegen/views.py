@@ -31,12 +31,9 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
             return _flipped(base, attrs["dims"])
         case "unfold":
             return _unfolded(base, node.output.shape, **attrs)
+        case "barrier":
+            return base
     return None
-
-
-def is_view(node: Node) -> bool:
-    """Whether `node` is a view, or an op that only reads its operand in another order."""
-    return node.op.kind == "view" or node.op.name == "flip"
 
 
 def home_of_operand(node: Node, home: Layout) -> Layout | None:

@@ -51,7 +51,7 @@ def fresh(array: np.ndarray) -> Tensor:
 
 
 def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Tensor:
-    """A tensor of equal elements. RuntimeError, OverflowError where `value` does not fit `dtype`."""
+    """A tensor of equal elements. RuntimeError or OverflowError if `value` does not fit."""
     if type(value) is SymNumber and _stays_within(value, dtype):
         copied: Tensor = TENSORS.clone(TENSORS.expand(as_tensor_of(value, dtype), shape=shape))
         return copied

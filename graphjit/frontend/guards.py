@@ -8,25 +8,49 @@ is compared at every call.
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+import sys
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from enum import Enum
 from itertools import chain
 from operator import is_
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
-from typing import Any
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, ClassVar
+from weakref import ReferenceType, WeakKeyDictionary
 
 import numpy as np
 
 from ..device import Device
 from ..dtypes import DType
 from ..errors import TraceRefused
+from .state import GUARDED, SelfGuarding
 from .tensor import Tensor
 
 SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), DType, Device, slice)
 CONTAINERS = (dict, list, tuple, set, frozenset)
-#: containers longer than this, or nested deeper, are not followed
-MAX_ITEMS = 256
-MAX_DEPTH = 4
+#: things that are equal if their items are; objects must be the same one besides
+BY_CONTENT = (*CONTAINERS, deque, MappingProxyType)
+#: what has more items than this in all, or is nested deeper, is not followed
+MAX_ITEMS = 512
+MAX_DEPTH = 16
+#: modules of containers without attributes
+_PLAIN = ("builtins", "collections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +66,122 @@ class Same:
         return id(self.thing)
 
 
-def snapshot(value: Any, depth: int = 0) -> Hashable:
-    """A value to compare with a later snapshot: scalars by value, containers by content,
+def snapshot(value: Any) -> Hashable:
+    """A value to compare with a later snapshot: values by value, containers by content,
 
     tensors, modules and functions by identity. TraceRefused for what cannot be seen through.
     """
+    if isinstance(value, SCALARS):
+        return (type(value), _comparable(value))
+    return _snapshot(value, [MAX_ITEMS], 0)
+
+
+def _snapshot(value: Any, room: list[int], depth: int) -> Hashable:
+    """`room[0]` is how many items more may be looked at."""
     if isinstance(value, SCALARS):
         return (type(value), _comparable(value))
     if isinstance(value, MethodType):
         return (Same(value.__func__), Same(value.__self__))
     if is_opaque(value):
         return Same(value)
-    if isinstance(value, functools.partial):
-        return (Same(value), snapshot([value.args, value.keywords], depth))
     if depth >= MAX_DEPTH:
         raise TraceRefused(f"a {type(value).__name__} is nested too deeply to be guarded")
-    if isinstance(value, dict):
-        _check_length(value)
-        return (type(value), tuple((snapshot(k, depth + 1), snapshot(v, depth + 1))
-                                   for k, v in value.items()))
-    if isinstance(value, (list, tuple)):
-        _check_length(value)
-        return (type(value), tuple(snapshot(v, depth + 1) for v in value))
-    if isinstance(value, (set, frozenset)):
-        _check_length(value)
-        return (type(value), frozenset(snapshot(v, depth + 1) for v in value))
-    if isinstance(value, np.generic):
-        return (type(value), value.item())
-    fields = getattr(value, "__dict__", None)
-    if fields is None or isinstance(value, np.ndarray):
+    items = _items(value)
+    if items is None:
+        return _whole(value)
+    room[0] -= len(items)
+    if room[0] < 0:
+        raise TraceRefused(f"a {type(value).__name__} of many items is too large to guard")
+    found = [_snapshot(item, room, depth + 1) for item in items]
+    ordered = not isinstance(value, (set, frozenset))
+    return (_kind(value), tuple(found) if ordered else frozenset(found))
+
+
+def _items(value: Any) -> list[Any] | None:
+    """What a container or an object consists of; None for what is looked at as a whole."""
+    if isinstance(value, (dict, MappingProxyType)):
+        items = [part for item in value.items() for part in item]
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        items = list(value)
+    elif isinstance(value, functools.partial):
+        items = [value.func, value.args, value.keywords]
+    elif _is_value(value) or isinstance(value, (np.ndarray, np.generic, bytearray)):
+        return None
+    elif Layout.of(type(value)).has_hidden_state:
         raise TraceRefused(f"a {type(value).__name__} cannot be guarded")
-    return (Same(value), snapshot(dict(fields), depth + 1))
+    else:
+        return fields(value)
+    # A subclass may have attributes as well.
+    module = type(value).__module__
+    return items if module in _PLAIN or module.startswith("graphjit.") else items + fields(value)
+
+
+def _kind(value: Any) -> Any:
+    """What two equal things have in common besides their items: the type, or the identity."""
+    return type(value) if isinstance(value, BY_CONTENT) else Same(value)
+
+
+def _whole(value: Any) -> Hashable:
+    if isinstance(value, np.ndarray):
+        if value.size > MAX_ITEMS or value.dtype.hasobject:
+            raise TraceRefused(f"an array of {value.size} elements is too large to guard")
+        return (type(value), value.dtype, value.shape, value.strides, value.tobytes())
+    if isinstance(value, bytearray):
+        return (type(value), bytes(value))
+    return (type(value), repr(value), value)
+
+
+def fields(value: Any) -> list[Any]:
+    """Names and values of the attributes that an object has of its own, in turn."""
+    found = [part for item in getattr(value, "__dict__", {}).items() for part in item]
+    for name in Layout.of(type(value)).slots:
+        if hasattr(value, name):
+            found += [name, getattr(value, name)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What instances of a class consist of besides a `__dict__`.
+
+    Hidden state is what Python cannot see: bytes that no slot or dict accounts for.
+    """
+
+    slots: tuple[str, ...]
+    has_hidden_state: bool
+
+    @staticmethod
+    def of(kind: type) -> Layout:
+        """The layout of a class, which this does not keep alive."""
+        found = _LAYOUTS.get(kind)
+        if found is None:
+            found = _LAYOUTS[kind] = Layout._find(kind)
+        return found
+
+    @staticmethod
+    def _find(kind: type) -> Layout:
+        names: list[str] = []
+        for base in kind.__mro__:
+            slots = vars(base).get("__slots__", ())
+            names += [slots] if isinstance(slots, str) else slots
+        slots = tuple(name for name in names if not name.startswith("__"))
+        pointers = len(slots) + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+        known = object.__basicsize__ + pointers * np.dtype(np.intp).itemsize
+        return Layout(slots, kind.__basicsize__ > known or kind.__itemsize__ > 0)
+
+
+_LAYOUTS: WeakKeyDictionary[type, Layout] = WeakKeyDictionary()
+
+
+def _is_value(value: Any) -> bool:
+    """Whether this is an immutable value of one of Python's own types, such as a Decimal."""
+    cls: Any = type(value)
+    return (
+        cls.__eq__ is not object.__eq__
+        and getattr(cls, "__hash__", None) is not None
+        and cls.__module__.partition(".")[0] in sys.stdlib_module_names
+        and not isinstance(value, (memoryview, ReferenceType))
+    )
 
 
 def _comparable(value: Any) -> Hashable:
@@ -81,11 +190,6 @@ def _comparable(value: Any) -> Hashable:
     if isinstance(value, slice):
         return (value.start, value.stop, value.step)
     return value  # type: ignore[no-any-return]
-
-
-def _check_length(value: Any) -> None:
-    if len(value) > MAX_ITEMS:
-        raise TraceRefused(f"a {type(value).__name__} of {len(value)} items is too large to guard")
 
 
 def tensors_in(found: Hashable) -> Iterator[Tensor]:
@@ -101,18 +205,24 @@ def tensors_in(found: Hashable) -> Iterator[Tensor]:
 
 def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
-    if isinstance(value, CONTAINERS):
+    if isinstance(value, CONTAINERS) and not isinstance(value, SelfGuarding):
         return False
-    return isinstance(
-        value, (Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType)
-    ) or _is_ours(type(value)) or isinstance(value, property)
+    logs = type(value).__module__ == "logging"  # what a logger does is warned of
+    return isinstance(value, _OPAQUE) or logs or _is_ours(type(value))
+
+
+#: descriptors of types that are not written in Python can be exchanged, but not changed
+_OPAQUE = (
+    Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, Enum,
+    property, staticmethod, classmethod,
+    MethodDescriptorType, WrapperDescriptorType, MethodWrapperType, ClassMethodDescriptorType,
+    GetSetDescriptorType, MemberDescriptorType,
+)  # fmt: skip
 
 
 def _is_ours(cls: type) -> bool:
-    """Whether `cls` is graphjit's, or a user's subclass of a guarded class of graphjit's."""
-    return any(
-        base.__module__.startswith("graphjit.") for base in cls.__mro__ if base is not object
-    )
+    """Whether `cls` is graphjit's, or a user's subclass of a class whose reads are noted."""
+    return cls.__module__.startswith("graphjit.") or issubclass(cls, tuple(GUARDED))
 
 
 def is_mutable(value: Any) -> bool:
@@ -124,12 +234,19 @@ def is_mutable(value: Any) -> bool:
     return True
 
 
+class _Absent:
+    """What is expected of a place where nothing was found."""
+
+
+ABSENT = _Absent()
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """A place that Python reads: a closure cell, a namespace's entry, or an object's attribute.
 
     It still holds what it held while recording. `name` is for messages; `thing` is the object found
-    then, unless that can change without anyone seeing it.
+    then, unless that can change without anyone seeing it. `expected` is `ABSENT` where nothing was.
     """
 
     name: str
@@ -145,6 +262,8 @@ class Guard:
             return container.cell_contents
         if type(container) is dict:
             return container[self.key]
+        if self.expected is ABSENT:  # found nowhere, though `__getattr__` may make something up
+            return object.__getattribute__(container, self.key)
         if isinstance(container, (type, ModuleType)):
             return vars(container)[self.key]
         return getattr(container, self.key)
@@ -155,7 +274,9 @@ class Guard:
             if value is self.thing or (self.items is not None and _same_items(value, self.items)):
                 return True
             return snapshot(value) == self.expected
-        except (TraceRefused, AttributeError, KeyError, ValueError):
+        except (AttributeError, KeyError):
+            return self.expected is ABSENT
+        except (TraceRefused, ValueError):
             return False
 
 
@@ -179,10 +300,49 @@ def _same_items(value: Any, items: tuple[Any, ...]) -> bool:
     return all(map(is_, chain(value, value.values()), items))
 
 
+@dataclass(slots=True)
+class CodeGuard:
+    """The functions that were followed have the code they had, and no global hides a built-in one.
+
+    Classes of modules have the `forward` they had. One guard for all, so that each costs little.
+    """
+
+    codes: list[tuple[FunctionType, CodeType]] = field(default_factory=list)
+    patched: dict[Any, FunctionType] = field(default_factory=dict)
+    #: by namespace: whether it has none of some names, and the names
+    hidden: dict[int, tuple[Callable[[set[str]], bool], set[str]]] = field(default_factory=dict)
+    name: ClassVar[str] = "the code of a function"
+    container: ClassVar[None] = None
+    expected: ClassVar[None] = None
+
+    def add(self, function: FunctionType, builtins: AbstractSet[str]) -> None:
+        """Guard `function`, whose code uses these built-in names."""
+        self.codes.append((function, function.__code__))
+        if builtins:
+            space = function.__globals__
+            row = self.hidden.setdefault(id(space), (space.keys().isdisjoint, set()))
+            row[1].update(builtins)
+
+    def holds(self) -> bool:
+        for function, code in self.codes:
+            if function.__code__ is not code:
+                return False
+        for cls, forward in self.patched.items():
+            if cls.forward is not forward:
+                return False
+        return all(are_absent(names) for are_absent, names in self.hidden.values())
+
+
+AnyGuard = Guard | CodeGuard
+
 #: `thing` of a guard on something mutable: identical to nothing
 CHANGING = object()
 
 
-#: tables of a module whose changes graphjit sees: they are compared only when `structure` moves
-HOOKS = frozenset("_forward_hooks _forward_pre_hooks _backward_hooks _backward_pre_hooks".split())
+#: tables whose changes graphjit sees: they are compared only when `structure` moves
+HOOKS = frozenset(
+    "_forward_hooks _forward_pre_hooks _backward_hooks _backward_pre_hooks "
+    "_forward_hooks_with_kwargs _forward_pre_hooks_with_kwargs _forward_hooks_always_called "
+    "_optimizer_step_pre_hooks _optimizer_step_post_hooks".split()
+)
 TABLES = HOOKS | {"_parameters", "_buffers", "_modules", "training"}

@@ -8,14 +8,20 @@ them are guarded by their truth.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .. import dtypes
+from .guards import is_mutable
 from .mode import MODE
+from .reads import unwatched
+from .state import SelfGuarding
 from .tape import TENSORS
 from .tensor import Tensor
+
+#: things that are not compared by what is in them
+_BY_IDENTITY = (Tensor, SelfGuarding)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +59,8 @@ class Unchanged:
         found = dict.get(self.table, self.key)
         if found is self.value:
             return 1.0
-        plain = not isinstance(found, Tensor) and not isinstance(self.value, Tensor)
-        return float(plain and found == self.value)
+        by_identity = isinstance(found, _BY_IDENTITY) or isinstance(self.value, _BY_IDENTITY)
+        return float(not by_identity and found == self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,24 +77,16 @@ class StateOf:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ParametersOf:
-    """1.0 while an optimizer's groups are these, and this one has these parameters."""
+class ItemsOf:
+    """1.0 while the items of a list, or the keys of a dict, are these very objects, in order."""
 
-    optimizer: Any
-    groups: tuple[dict[str, Any], ...]
-    group: dict[str, Any]
-    parameters: tuple[Tensor, ...]
+    container: Any
+    items: tuple[Any, ...]
+    iterate: Callable[[Any], Any]
 
     def read(self) -> float:
-        parameters = dict.__getitem__(self.group, "params")
-        return float(
-            _same_objects(self.optimizer.param_groups, self.groups)
-            and _same_objects(parameters, self.parameters)
-        )
-
-
-def _same_objects(found: Sequence[Any], expected: Sequence[Any]) -> bool:
-    return len(found) == len(expected) and all(map(operator.is_, found, expected))
+        found = tuple(self.iterate(self.container))
+        return float(len(found) == len(self.items) and all(map(operator.is_, found, self.items)))
 
 
 def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
@@ -98,7 +96,7 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     recorder = MODE.recorder
     if isinstance(value, Tensor):
         return value.item() if recorder is None else TENSORS.cast(value, dtype=dtypes.float64)
-    if recorder is not None and recorder.effects:
+    if recorder is not None and recorder.numbers_change:
         # The replay reads the number before it runs effects, the recording after.
         recorder.refuse(f"an optimizer reads {key!r} after its scheduler has stepped")
     if recorder is None or recorder.refusal is not None:
@@ -116,8 +114,12 @@ def structure(group: dict[str, Any], key: str) -> bool:
 
 def guard_entry(table: dict[Any, Any], key: Any) -> None:
     """While recording: a replay holds only while `table[key]` stays what it is."""
-    if MODE.recorder is not None:
-        _guard(Unchanged(table, key, dict.get(table, key)))
+    recorder = MODE.recorder
+    if recorder is not None:
+        value = dict.get(table, key)
+        if is_mutable(value):
+            recorder.refuse(f"an optimizer reads {key!r}, a {type(value).__name__}")
+        _guard(Unchanged(table, key, value))
 
 
 def guard_state(optimizer: Any, parameter: Tensor, state: dict[str, Any]) -> None:
@@ -126,11 +128,10 @@ def guard_state(optimizer: Any, parameter: Tensor, state: dict[str, Any]) -> Non
         _guard(StateOf(optimizer, parameter, dict(state)))
 
 
-def guard_params(optimizer: Any, group: dict[str, Any]) -> None:
-    """While recording: a replay holds only while `optimizer` has these groups and parameters."""
+def guard_items(container: Any, iterate: Callable[[Any], Any]) -> None:
+    """While recording: a replay holds only while `container` has the same items, or keys."""
     if MODE.recorder is not None:
-        parameters = tuple(dict.__getitem__(group, "params"))
-        _guard(ParametersOf(optimizer, tuple(optimizer.param_groups), group, parameters))
+        _guard(ItemsOf(container, tuple(iterate(container)), iterate))
 
 
 def _guard(source: Any) -> bool:
@@ -152,7 +153,8 @@ def effect(action: Callable[[], None]) -> None:
     """Run Python code that changes optimizer numbers, now and after each replay."""
     recorder, MODE.recorder = MODE.recorder, None
     try:
-        action()
+        with unwatched():
+            action()
     finally:
         MODE.recorder = recorder
     if recorder is not None:

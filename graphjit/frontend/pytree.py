@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from .size import Size
 from .symnumber import SymNumber
 from .tensor import Tensor
 
@@ -19,7 +20,7 @@ def flatten(value: Any, leaves: list[Any], static: Callable[[Any], Any]) -> Any:
         leaves.append(value)
         return LEAF
     kind = type(value)
-    if kind in (list, tuple) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+    if kind in (list, tuple, Size) or (isinstance(value, tuple) and hasattr(value, "_fields")):
         return (kind, tuple(flatten(item, leaves, static) for item in value))
     if kind is dict:
         items = tuple((key, flatten(item, leaves, static)) for key, item in value.items())
@@ -41,7 +42,7 @@ def unflatten(tree: Any, leaves: Iterator[Any]) -> Any:
     if kind is dict:
         return {key: unflatten(item, leaves) for key, item in content}
     items = [unflatten(item, leaves) for item in content]
-    return items if kind is list else tuple(items) if kind is tuple else kind(*items)
+    return kind(items) if kind in (list, tuple, Size) else kind(*items)
 
 
 def first_places(leaves: Sequence[Tensor]) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed that was set last."""
+        _refuse_recording("initial_seed()")
         return self.seed_value & _MASK
 
     def get_state(self) -> Tensor:
@@ -93,6 +94,18 @@ class Generator:
         other = Generator()
         other.seed_value, other.offset = self.seed_value, self.offset
         return other
+
+    def position(self) -> tuple[int, int, int]:
+        """Where the stream is, for `move_to`; a recording may ask too."""
+        recorder = MODE.recorder
+        drawn = 0 if recorder is None else recorder.drawn(self)
+        return self.seed_value, self.offset, drawn
+
+    def move_to(self, position: tuple[int, int, int]) -> None:
+        """Go to where the stream has been."""
+        self.seed_value, self.offset, drawn = position
+        if MODE.recorder is not None:
+            MODE.recorder.rewind(self, drawn)
 
     def draw(self, blocks: int) -> tuple[Any, Any]:
         """Seed and offset of a draw that takes `blocks`; 0-d tensors while recording."""
@@ -147,15 +160,15 @@ class fork_rng:
 
     def __init__(self, devices: Any = None, enabled: bool = True, **options: Any) -> None:
         self.enabled = enabled
-        self.before: list[tuple[int, int]] = []
+        self.before: list[tuple[int, int, int]] = []
 
     def __enter__(self) -> None:
-        self.before.append((default_generator.seed_value, default_generator.offset))
+        self.before.append(default_generator.position())
 
     def __exit__(self, *exc: object) -> None:
-        state = self.before.pop()
+        position = self.before.pop()
         if self.enabled:
-            default_generator.seed_value, default_generator.offset = state
+            default_generator.move_to(position)
 
 
 def uniform(shape: tuple[int, ...], dtype: DType, generator: Generator | None = None) -> Tensor:

@@ -6,41 +6,51 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 
 from __future__ import annotations
 
+import builtins
 import dis
 import functools
 import inspect
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from importlib.util import resolve_name
+from itertools import pairwise
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..errors import PACKAGE, TraceRefused
 from .guards import (
+    ABSENT,
     CHANGING,
     CONTAINERS,
     HOOKS,
     MAX_DEPTH,
     SCALARS,
     TABLES,
+    AnyGuard,
+    CodeGuard,
     Guard,
+    fields,
     is_mutable,
     is_opaque,
     items_of,
     snapshot,
 )
 from .mode import MODE
-from .state import CARRIED
+from .state import CARRIED, GUARDED, VERSIONS
 
 #: what gives another value at each call, by module: the names, or all
 IMPURE = {
     "random": None, "secrets": None, "time": None, "datetime": None, "uuid": None,
-    "os": {"environ", "getenv", "urandom"}, "numpy": {"random"},
+    "socket": None, "subprocess": None, "urllib": None, "http": None, "shutil": None, "glob": None,
+    "tempfile": None, "sqlite3": None, "requests": None, "select": None,
+    "os": {"environ", "getenv", "urandom", "listdir", "scandir", "stat", "system", "remove"},
+    "numpy": {"random"},
 }  # fmt: skip
 #: built-in functions that read what no name in the code tells
-DYNAMIC = {"globals", "locals", "eval", "exec", "input"}
+DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
 
 
 class Reads:
@@ -48,12 +58,15 @@ class Reads:
 
     def __init__(self) -> None:
         self.structural: list[Guard] = []
-        self.always: list[Guard] = []
+        self.always: list[AnyGuard] = []
         self.refusal: str | None = None
         self.noted: set[tuple[int, str]] = set()
         self.seen: dict[int, Any] = {}
         self.names: set[str] = set()
         self.spaces: list[Any] = []
+        self.ours: list[ModuleType] = []
+        self.code = CodeGuard()
+        self.always.append(self.code)
 
     def refuse(self, reason: str) -> None:
         self.refusal = self.refusal or reason
@@ -73,17 +86,43 @@ class Reads:
                 break
         if isinstance(value, (MethodType, FunctionType)) or name in HOOKS:
             self.function(value)
-        always = (name not in TABLES and is_mutable(value)) or (id(owner), name) in CARRIED
+        if name == "forward":
+            self.code.patched[type(owner)] = type(owner).forward
+        kind: Any = type(owner)
+        counted = kind.__setattr__ is not object.__setattr__  # changes move a version
+        counted = counted and (id(owner), name) not in CARRIED
+        always = name not in TABLES and (is_mutable(value) or not counted)
         self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
+
+    def absence(self, owner: Any, name: str) -> None:
+        """`owner` has no attribute `name`, unless its `__getattr__` makes one up."""
+        if self._is_new(owner, name):
+            label = f"{type(owner).__name__}.{name}"
+            self.structural.append(Guard(label, owner, name, ABSENT, CHANGING))
 
     def forget(self, key: tuple[int, str]) -> Guard | None:
         """The guard on an attribute that the function turns out to assign, taken out."""
+        guards: list[Any]
         for guards in (self.structural, self.always):
             for guard in guards:
-                if (id(guard.container), guard.key) == key:
+                if isinstance(guard, Guard) and (id(guard.container), guard.key) == key:
                     guards.remove(guard)
                     return guard
         return None
+
+    def forget_told(self, told: Sequence[Any]) -> None:
+        """Drop the guards on what only the functions in `told` look at, or change.
+
+        A list to which `debug.callback(found.append, x)` appends is another one at each call, and
+        may be: the traced function itself does not see what is in it.
+        """
+        own = {code for function in told for code in _nested(getattr(function, "__code__", None))}
+        codes = [c for _, code in self.code.codes for c in _nested(code) if c not in own]
+        self.always = [
+            guard for guard in self.always
+            if not isinstance(guard.container, (CellType, dict)) or guard.holds()
+            or any(_looks_into(guard.name, code) for code in codes)
+        ]  # fmt: skip
 
     # --- before it runs -----------------------------------------------------------------------
 
@@ -97,12 +136,14 @@ class Reads:
     def function(self, function: Any) -> None:
         """Guard what the code of a function, and all code that it leads to, reads."""
         self._reach(function)
-        size = -1
-        while size != len(self.names) + len(self.spaces):
-            size = len(self.names) + len(self.spaces)
+        before = None
+        while before != (before := (len(self.names), len(self.spaces), len(self.ours))):
             for space in tuple(self.spaces):
-                for name in [name for name in vars(space) if self._is_named(name)]:
+                for name in [n for n in vars(space) if self._is_named(n) or _is_extension(space)]:
                     self._entry(space, name)
+            for module in tuple(self.ours):
+                for name in self.names & vars(module).keys():
+                    self._library_entry(module, name)
 
     def _is_named(self, name: str) -> bool:
         special = name.startswith("__") and name in _SPECIAL
@@ -118,6 +159,13 @@ class Reads:
         """Guard an attribute of a user's module, class or function."""
         if self._is_new(space, name):
             self._variable(f"{space.__name__}.{name}", space, name)
+
+    def _library_entry(self, module: ModuleType, name: str) -> None:
+        """Guard a function of graphjit's, in whose place another may be put."""
+        if self._is_new(module, name):
+            value = vars(module)[name]
+            self._add(f"{module.__name__}.{name}", module, name, value, False)
+            self._reach(value)
 
     def _variable(self, name: str, container: Any, key: str) -> None:
         try:
@@ -156,7 +204,11 @@ class Reads:
             self.spaces.append(value)
 
     def _module(self, module: ModuleType) -> None:
-        if not _is_library(module.__name__):
+        if module.__name__.partition(".")[0] == "graphjit":
+            if not isinstance(module, WatchedModule):
+                module.__class__ = WatchedModule
+            self.ours.append(module)
+        elif not _is_library(module.__name__):
             self.spaces.append(module)
         elif module.__name__ in IMPURE:
             found = IMPURE[module.__name__]
@@ -172,6 +224,7 @@ class Reads:
         names = _globals(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded")
+        self.code.add(function, names & vars(builtins).keys() - function.__globals__.keys())
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
             self._variable(name, cell, "")
         for name in names & function.__globals__.keys():
@@ -182,6 +235,27 @@ class Reads:
                 self._variable(name, function, name)
         if vars(function):
             self.spaces.append(function)
+        for name in _imports(code, function.__globals__.get("__package__") or ""):
+            self._import(name)
+
+    def _import(self, name: str) -> None:
+        """Follow a module that a function imports itself; none is there yet at a first import."""
+        if name in sys.modules:
+            self._reach(sys.modules[name])
+        else:
+            self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
+
+
+class WatchedModule(ModuleType):
+    """A module of graphjit's, of which a replay sees when Python exchanges a function of it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        VERSIONS.structure += 1
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        VERSIONS.structure += 1
+        super().__delattr__(name)
 
 
 #: methods that are called without being named
@@ -211,7 +285,37 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from value.__mro__[1:]
     elif not is_opaque(value):
         yield type(value)
-        yield from getattr(value, "__dict__", {}).values()
+        yield from fields(value)[1::2]
+    elif callable(value):  # a traced function, or another wrapper of graphjit's
+        yield getattr(value, "__dict__", {}).get("__wrapped__")
+
+
+def _is_extension(space: Any) -> bool:
+    """Whether graphjit calls the methods of a class by itself: a `Function`, an optimizer."""
+    return isinstance(space, type) and any(
+        base is not object and _is_library(base.__module__) for base in space.__mro__
+    ) and not issubclass(space, tuple(GUARDED))
+
+
+def _nested(code: CodeType | None) -> Iterator[CodeType]:
+    """A code object and those inside it."""
+    if code is not None:
+        yield code
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                yield from _nested(constant)
+
+
+def _looks_into(name: str, code: CodeType) -> bool:
+    """Whether `code` does more with a variable than to take a bound method of what it holds."""
+    instructions = list(dis.get_instructions(code))
+    for this, following in pairwise(instructions):
+        loads = this.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF")
+        if loads and this.argval == name:
+            calls = sys.version_info >= (3, 12) and (following.arg or 0) & 1
+            if following.opname != "LOAD_ATTR" or calls:
+                return True
+    return False
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -219,6 +323,19 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+def _imports(code: CodeType, package: str) -> Iterator[str]:
+    """The modules that import statements in `code` name."""
+    before: list[Any] = [None, None]
+    for step in dis.get_instructions(code):
+        if step.opname == "IMPORT_NAME":
+            level = before[0].argval
+            yield resolve_name("." * level + step.argval, package) if level else step.argval
+        before = [before[1], step]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _imports(constant, package)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -254,8 +371,13 @@ _WATCHED: Counter[type] = Counter()
 
 
 def _noting(self: Any, name: str) -> Any:
-    value = object.__getattribute__(self, name)
     reads = _WATCH.reads
+    try:
+        value = object.__getattribute__(self, name)
+    except AttributeError:
+        if reads is not None and not name.startswith("__"):
+            reads.absence(self, name)
+        raise
     if reads is None or name.startswith("__"):
         return value
     key, recorder = (id(self), name), MODE.recorder
@@ -265,6 +387,16 @@ def _noting(self: Any, name: str) -> Any:
             return carried
     reads.attribute(self, name, value)
     return value
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Note nothing in the block: what it reads, replays read anew."""
+    reads, _WATCH.reads = _WATCH.reads, None
+    try:
+        yield
+    finally:
+        _WATCH.reads = reads
 
 
 @contextmanager

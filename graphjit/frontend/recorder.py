@@ -6,7 +6,6 @@ write through a view becomes a new value of its root, so the graph stays pure.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,38 +14,27 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import DType
-from ..errors import TraceRefused, user_location
-from ..ir.graph import Builder, Graph, Node, Value
+from ..errors import user_location
+from ..ir.graph import Builder, Node, Value
 from ..ops.core import OPS, Namespace, Op
 from .dispatch import scatter_views, spec_of
 from .mode import MODE
 from .recording import (
-    NUMBERS,
-    Again,
     Argument,
-    Assignment,
     AttributeNumber,
     AttributeTensor,
     Captured,
     Chain,
     Constant,
     Draw,
-    Existing,
     FloatArgument,
-    Fresh,
     GradOf,
     GuardPoint,
-    Number,
-    Output,
-    Recording,
     Scalar,
     ScalarSource,
     Source,
-    element_strides,
-    memory_order,
-    overlaps_itself,
 )
-from .symnumber import SymNumber, plain
+from .symnumber import SymNumber
 from .tape import sequence as tape_sequence
 
 if TYPE_CHECKING:
@@ -86,6 +74,9 @@ class Window:
     version: int
 
 
+Effect = Callable[[Sequence[np.ndarray]], None]
+
+
 class Recorder:
     """Records one call. `refusal` is the first reason why the recording cannot be replayed."""
 
@@ -101,7 +92,13 @@ class Recorder:
         self.grads_absent: list[Tensor] = []
         self.grads_written: set[int] = set()
         self.draws: dict[int, tuple[Any, int]] = {}
-        self.effects: list[Callable[[], None]] = []
+        self.effects: list[Effect] = []
+        #: grows when the call changes anything but what it computes
+        self.changes = 0
+        #: values that effects are told, with the places of outputs to be filled in
+        self.told: list[tuple[list[Value], list[int]]] = []
+        self.told_functions: list[Any] = []
+        self.numbers_change = False
         self.points: list[GuardPoint] = []
         #: values whose truth, and whose elements, are guarded
         self.known_truths: set[Value] = set()
@@ -109,6 +106,8 @@ class Recorder:
         #: numbers handed to Python that stay symbolic; `exact` where they may not
         self.symbols: list[SymNumber] = []
         self.exact = False
+        #: tensors made by the call, by id
+        self.own: dict[int, Tensor] = {}
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
         #: attributes of modules that the call has assigned, by (id of the module, name)
@@ -151,8 +150,7 @@ class Recorder:
 
     def made(self, tensor: Tensor) -> bool:
         """Whether the traced function itself has made `tensor`."""
-        found = self.entries.get(id(tensor._array))
-        return isinstance(found, Window) or (found is not None and found.source is None)
+        return id(tensor) in self.own
 
     def read(self, tensor: Tensor) -> Value:
         """The value that `tensor` has now."""
@@ -201,6 +199,7 @@ class Recorder:
         self, op: Op, inputs: Sequence[Any], tensor: Tensor, value: Value, attrs: dict[str, Any]
     ) -> None:
         array = tensor._array
+        self.own[id(tensor)] = tensor
         if id(array) in self.entries:  # an op that had nothing to do returned its operand's
             return
         if tensor._view is None:
@@ -215,6 +214,7 @@ class Recorder:
 
     def write(self, target: Tensor, value: Tensor) -> None:
         """`target`'s elements have been replaced by those of `value`."""
+        self.changes += 1
         if self.refusal is not None:
             return
         entry, new = self.entry(target), self.read(value)
@@ -333,9 +333,46 @@ class Recorder:
         generator.offset += n
         return seed, offset
 
+    def drawn(self, generator: Any) -> int:
+        """By how much this call has moved a generator on so far."""
+        drawn: int = self.draws.get(id(generator), (generator, 0))[1]
+        return drawn
+
+    def rewind(self, generator: Any, drawn: int) -> None:
+        """The generator has been put back to where this call had moved it on by `drawn`."""
+        self.draws[id(generator)] = (generator, drawn)
+
     def effect(self, action: Callable[[], None]) -> None:
-        """Run Python code now, and again after each replay."""
-        self.effects.append(action)
+        """Run Python code that changes numbers now, and again after each replay."""
+        self.changes += 1
+        self.numbers_change = True
+        self.effects.append(lambda outputs: action())
+
+    def tell(self, run: Callable[[list[Any]], None], function: Any, leaves: list[Any]) -> None:
+        """After each replay, call `run` with what `leaves` are then: tensors and numbers.
+
+        `function` is the user's, which `run` calls.
+        """
+        self.changes += 1
+        if self.refusal is not None:
+            return
+        tensors: list[Any] = [x.tensor if type(x) is SymNumber else x for x in leaves]
+        values = [self.read(tensor) for tensor in tensors]
+        numbers = [type(x) is SymNumber for x in leaves]
+        places: list[int] = []
+
+        def effect(outputs: Sequence[np.ndarray]) -> None:
+            from .tensor import Tensor
+
+            arrays = [outputs[place] for place in places]
+            run([
+                array.item() if number else Tensor._of(array)
+                for array, number in zip(arrays, numbers, strict=True)
+            ])
+
+        self.told.append((values, places))
+        self.told_functions.append(function)
+        self.effects.append(effect)
 
     def hooks(self) -> list[Callable[..., Any]]:
         """What backward may have called for the tensors from outside."""
@@ -351,6 +388,7 @@ class Recorder:
             return False
         if name not in vars(owner):
             return False
+        self.changes += 1
         self.assigned[id(owner), name] = owner
         return True
 
@@ -380,206 +418,30 @@ class Recorder:
         self.found[root.source] = tensor
         return True
 
-    def _assignments(self, results: list[Any]) -> list[Assignment]:
-        """What is left in attributes; tensors and symbolic numbers join the results."""
-        found = []
-        for (_, name), owner in self.assigned.items():
-            value = vars(owner)[name]
-            if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
-                found.append(Assignment(owner, name, len(results), None))
-                results.append(value)
-            else:
-                found.append(Assignment(owner, name, None, plain(value)))
-        return found
-
     # --- gradients held by tensors --------------------------------------------------------------
 
     def read_grad(self, tensor: Tensor) -> Tensor | None:
         """`tensor.grad` is being looked at."""
-        if id(tensor) not in self.grads:
+        if id(tensor) not in self.grads and not self.made(tensor):
             grad = tensor._grad
             self.grads[id(tensor)] = (tensor, grad)
             if grad is None:
                 self.grads_absent.append(tensor)
             elif id(grad._array) not in self.entries:
-                self.add_input(grad._array, GradOf(self._owner(tensor)))
+                self.add_input(grad._array, GradOf(self.owner(tensor)))
         return tensor._grad
 
     def write_grad(self, tensor: Tensor) -> None:
         """`tensor.grad` is about to be assigned."""
+        if self.made(tensor):
+            return
+        self.changes += 1
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
 
-    def _owner(self, tensor: Tensor) -> Tensor | int:
+    def owner(self, tensor: Tensor) -> Tensor | int:
+        """How a replay finds a tensor from outside: by itself, or by its place in the call."""
         return self.positions.get(id(tensor), tensor)
-
-    # --- the end --------------------------------------------------------------------------------
-
-    def finish(self, results: Sequence[Tensor | SymNumber]) -> Recording:
-        """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
-        everything: list[Any] = list(results)
-        grads: list[tuple[Tensor | int, int | None]] = []
-        local: list[Tensor] = []
-        for owner, before in self.grads.values():
-            if self.made(owner):
-                local.append(owner)
-            elif owner._grad is not before or id(owner) in self.grads_written:
-                place = None if owner._grad is None else len(everything)
-                grads.append((self._owner(owner), place))
-                everything += [] if owner._grad is None else [owner._grad]
-        assignments = self._assignments(everything)
-        if any(x is owner for x in everything for owner in local if owner._grad is not None):
-            self.refuse("a tensor that the function has made leaves it with a gradient")
-        numbers = [type(x) is SymNumber for x in everything]
-        everything = [x.tensor if type(x) is SymNumber else x for x in everything]
-        for tensor in everything:
-            tensor._tracked()  # so that a view of what was written has found its place on the tape
-        roots = self._differentiable(everything)
-        outputs, values, orders = self._results(everything, numbers, roots)
-        first_seen = len(values)
-        values += [point.value for point in self.points if point.value is not None]
-        self._check_overlap()
-        if any(tensor._grad_fn is not before for tensor, before in self.tapes):
-            self.refuse("a tensor from outside was changed in place by an op that the tape follows")
-        if self.refusal is not None:
-            raise TraceRefused(self.refusal)
-        written = [root for root in self.inputs if root.written]
-        recording = Recording(
-            self._graph(self.inputs, values, written),
-            [element_strides(root.array) for root in self.inputs],
-            [root.source for root in self.inputs if root.source is not None],
-            [root.source for root in written if root.source is not None],
-            outputs,
-            orders,
-            grads,
-            self.draws,
-            self.effects,
-            self.predicates,
-            [self._owner(tensor) for tensor in self.grads_absent if not self.made(tensor)],
-            self.points,
-            first_seen,
-            assignments,
-        )
-        if roots:
-            from .differentiate import differentiate
-
-            differentiate(self, recording, roots, everything)
-        return recording
-
-    def _graph(
-        self, inputs: Sequence[Root], values: Sequence[Value], written: Sequence[Root]
-    ) -> Graph:
-        return Graph(
-            tuple(root.initial for root in inputs if root.initial is not None),
-            tuple(self.builder.nodes),
-            tuple(values),
-            tuple((root.initial, root.value) for root in written if root.initial is not None),
-            checks=tuple(self.checks),
-        )
-
-    def _differentiable(self, results: Sequence[Tensor]) -> list[Tensor]:
-        """The results made here through which a backward may still go."""
-        found: dict[int, Tensor] = {}
-        for tensor in results:
-            node = tensor._grad_fn
-            alive = tensor._requires_grad and node is not None and node.saved is not None
-            if alive and self.entry(tensor).root.source is None:
-                found[id(tensor)] = tensor
-        return list(found.values())
-
-    def _results(
-        self, results: Sequence[Tensor], numbers: Sequence[bool], roots: Sequence[Tensor]
-    ) -> tuple[list[Output], list[Value], dict[int, tuple[int, ...]]]:
-        """How each result is made at each replay, what is to be computed for that, in which order.
-
-        `numbers` tells which results are Python numbers, `roots` are those to be differentiated.
-        """
-        distinct = {id(tensor): tensor for tensor in results}
-        made = _Results(self, Counter(self.entry(t).root for t in distinct.values()))
-        first: dict[int, int] = {}
-        cotangents = {id(tensor): number for number, tensor in enumerate(roots)}
-        for number, tensor in enumerate(results):
-            source = self.entry(tensor).root.source
-            known = first.setdefault(id(tensor), number)
-            if numbers[number]:
-                made.outputs.append(Number(made.add(self.read(tensor))))
-            elif known < number:
-                made.outputs.append(Again(known))
-            elif source is not None and not isinstance(source, NUMBERS):
-                made.outputs.append(self._existing(tensor, source, self.entry(tensor).chain))
-            else:
-                made.outputs.append(made.fresh(tensor, cotangents.get(id(tensor))))
-        return made.outputs, made.values, made.orders
-
-    def _existing(self, tensor: Tensor, source: Source, chain: Chain) -> Existing:
-        position = self.positions.get(id(tensor))
-        requires_grad = tensor._requires_grad
-        detached = tensor._view is None or not tensor._view.differentiable
-        if position is not None:
-            return Existing(Argument(position), (), requires_grad, detached, True)
-        if isinstance(source, GradOf):
-            owner = self.tapes[source.owner][0] if isinstance(source.owner, int) else source.owner
-            same = self.grads[id(owner)][1] is tensor
-        elif isinstance(source, AttributeTensor):
-            same = self.found[source] is tensor
-        else:
-            same = isinstance(source, Captured) and source.tensor is tensor
-        return Existing(source, chain, requires_grad, detached, same)
-
-    def _check_overlap(self) -> None:
-        """A written input must not share memory with another one."""
-        arrays = [root.array for root in self.inputs]
-        for root in self.inputs:
-            if root.written and overlaps_itself(root.array):
-                self.refuse("a tensor written in the step has elements that share memory")
-            if root.written and any(
-                other is not root.array and np.may_share_memory(root.array, other)
-                for other in arrays
-            ):
-                self.refuse("a tensor written in the step shares memory with another one it uses")
-
-
-class _Results:
-    """Collects what a recording returns.
-
-    Attributes:
-        owners: how many results look into each root.
-        values: what the graph is to compute, by place; `orders` as in `Recording`.
-    """
-
-    def __init__(self, recorder: Recorder, owners: Counter[Root]) -> None:
-        self.recorder = recorder
-        self.owners = owners
-        self.outputs: list[Output] = []
-        self.values: list[Value] = []
-        self.orders: dict[int, tuple[int, ...]] = {}
-        self.places: dict[Root, int] = {}
-
-    def add(self, value: Value) -> int:
-        """Have the graph compute `value`; returns its place."""
-        self.values.append(value)
-        return len(self.values) - 1
-
-    def fresh(self, tensor: Tensor, cotangent: int | None) -> Fresh:
-        """A tensor that the call has computed."""
-        entry = self.recorder.entry(tensor)
-        root, joined = entry.root, self.owners[entry.root] > 1
-        if cotangent is not None and joined:
-            self.recorder.refuse("results that share memory require grad")
-        node = None if cotangent is not None else tensor._grad_fn
-        tape = (node, tensor._output_number)
-        chain: Chain | None = None
-        if not joined and tensor._array.flags.c_contiguous:
-            place = self.add(self.recorder.read(tensor))
-        else:
-            chain = entry.chain
-            if root not in self.places:
-                self.places[root] = self.add(root.value)
-            place = self.places[root]
-            order = memory_order(root.array)
-            if order is not None:
-                self.orders[place] = order
-        return Fresh(place, chain, joined, tensor._requires_grad, tape, cotangent)
 
 
 def _identical(F: Namespace, value: Value, expected: Value, seen: np.ndarray) -> Value:

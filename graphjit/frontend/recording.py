@@ -222,7 +222,9 @@ class Recording:
 
     Attributes:
         graph: outputs are the results, then gradients, to which `grads` points, then what guard
-            points saw exactly (from `first_seen` on), then what a backward needs.
+            points saw exactly (from `first_seen` on), then what effects are told, then what a
+            backward needs.
+        effects: Python code to be run after a replay, in order, given the outputs.
         orders: the dimensions from the outermost, for values that do not lie in C order.
     """
 
@@ -234,7 +236,7 @@ class Recording:
     orders: dict[int, tuple[int, ...]]
     grads: list[tuple[Tensor | int, int | None]]
     draws: dict[int, tuple[Any, int]]
-    effects: list[Callable[[], None]]
+    effects: list[Callable[[Sequence[np.ndarray]], None]]
     predicates: dict[ScalarSource, bool]
     grads_absent: list[Tensor | int]
     points: list[GuardPoint]

@@ -40,5 +40,12 @@ def restructured(tensor: Tensor) -> None:
 #: looked at in every call. An id that is used again does no harm.
 CARRIED: set[tuple[int, str]] = set()
 
-#: classes whose attribute reads are noted while recording; `nn` adds its Module
+
+class SelfGuarding:
+    """A container that sees its own changes, and notes by itself what a recording reads of it."""
+
+    __slots__ = ()
+
+
+#: classes whose attribute reads are noted while recording; `nn` and `optim` add theirs
 GUARDED: list[type] = []

@@ -55,6 +55,10 @@ class Node(_Unobserved):
     #: the op's, if it has one for each input
     vjps: tuple[Callable[..., Any] | None, ...] | None = None
     single = True
+    #: whether backward goes on through what `recomputed` gives, instead of calling `gradients`
+    is_checkpoint = False
+    #: whether what it runs in backward changes nothing but gradients
+    is_pure = True
 
     def __init__(
         self,
@@ -110,6 +114,10 @@ class Node(_Unobserved):
                 for g, shape in zip(results, self.shapes, strict=True)
             ]
         return results
+
+    def recomputed(self, grads: Sequence[Any]) -> Sequence[Tensor]:
+        """The outputs, computed again on a tape of their own; one for each of `grads`."""
+        raise NotImplementedError
 
     def _unpack(self, wrap: bool) -> Sequence[Any]:
         """What the vjps get: arrays, or tensors where `wrap`."""
@@ -281,6 +289,9 @@ class _Walk:
         self.wanted = None if inputs is None else {edge_key(t): t for t in inputs}
         self.inputs = inputs
         self.recorder = MODE.recorder
+        #: the nodes reachable from the roots, and those that lead to inputs made by other ones
+        self.seen: set[Node] = set()
+        self.useful: set[Node] = set()
 
     def run(self, roots: Sequence[Tensor], grads: Sequence[Any]) -> list[Any]:
         for root, grad in zip(roots, grads, strict=True):
@@ -289,9 +300,10 @@ class _Walk:
                 self._send(edge, self._as_root(grad))
             else:
                 self._arrive(edge, self._as_root(grad))
-        useful = None if self.wanted is None else self._useful(roots)
+        if self.wanted is not None:
+            self._explore(roots)
         heap, pending = self.heap, self.pending
-        plain = useful is None and not self.wrap
+        plain = self.wanted is None and not self.wrap
         while heap:
             node = heappop(heap)[1]
             waiting = pending.pop(node)
@@ -299,35 +311,33 @@ class _Walk:
                 self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
             else:
                 self._receive(node, waiting)
-                if useful is None or node in useful:
+                if self.wanted is None or node in self.useful:
                     self._visit(node, waiting)
         if self.inputs is None:
             return []
         return [self.captured.get(edge_key(t)) for t in self.inputs]
 
-    def _useful(self, roots: Sequence[Tensor]) -> set[Node]:
-        """The nodes reachable from the roots that lead to wanted inputs, made by other ones."""
-        assert self.wanted is not None
-        seen: set[Node] = set()
+    def _explore(self, roots: Sequence[Tensor]) -> None:
+        """Find the nodes reachable from `roots`, and those that lead to wanted inputs."""
+        fresh: list[Node] = []
         stack = [edge[0] for edge in (root._edge() for root in roots) if type(edge) is tuple]
         while stack:
             node = stack.pop()
-            if node in seen:
+            if node in self.seen:
                 continue
-            seen.add(node)
+            self.seen.add(node)
+            fresh.append(node)
             stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
-        useful: set[Node] = set()
-        for node in sorted(seen, key=_by_sequence):
-            if any(self._leads(edge, useful) for edge in node.edges):
-                useful.add(node)
-        return useful
+        for node in sorted(fresh, key=_by_sequence):
+            if any(self._leads(edge) for edge in node.edges):
+                self.useful.add(node)
 
-    def _leads(self, edge: Any, useful: set[Any]) -> bool:
+    def _leads(self, edge: Any) -> bool:
         assert self.wanted is not None
         if edge is None:
             return False
         if type(edge) is tuple:
-            return edge[0] in useful or edge in self.wanted
+            return edge[0] in self.useful or edge in self.wanted
         return id(edge) in self.wanted
 
     def _pass_on(self, node: Node, g: Any) -> None:
@@ -368,6 +378,9 @@ class _Walk:
             self.recorder.refuse(
                 "backward goes through ops that ran before the traced function began"
             )
+        if node.is_checkpoint:
+            self._go_on(node, waiting)
+            return
         results = node.gradients(self.F, waiting, self.wrap)
         if node.hooks is not None:
             results = self._run_node_hooks(node.hooks, results, waiting)
@@ -382,6 +395,18 @@ class _Walk:
                 self._send(edge, results.pop())
             else:
                 self._arrive(edge, results.pop())
+
+    def _go_on(self, node: Node, waiting: list[Any]) -> None:
+        """Continue through the tape, newer than all else, that gives a checkpoint's outputs."""
+        roots = node.recomputed(waiting)
+        if not self.retain:
+            node.release()
+        if self.wanted is not None:
+            self._explore(roots)
+        for root, grad in zip(roots, waiting, strict=True):
+            if grad is not None:
+                self._send(root._edge(), grad)
+        waiting.clear()
 
     def _send(self, edge: tuple[Node, int], grad: Any) -> None:
         """Hand `grad` to the node at `edge`."""
@@ -456,7 +481,12 @@ class BoundaryWalk(_Walk):
             raise TraceRefused("a hook waits for a backward outside of the traced function")
 
     def _visit(self, node: Node, waiting: list[Any]) -> None:
-        if not hasattr(node, "op"):
+        if not node.is_pure:
+            raise TraceRefused(
+                "a checkpointed function that changes something waits for a backward outside of "
+                "the traced function"
+            )
+        if not hasattr(node, "op") and not node.is_checkpoint:
             raise TraceRefused("a custom Function waits for a backward outside of the function")
         self.counters.update(id(counter) for _, counter, _ in node.versions)
         super()._visit(node, waiting)

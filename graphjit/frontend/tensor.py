@@ -217,6 +217,8 @@ class Tensor(Methods):
         result._version = self._version
         if self._view is not None:
             result._view = replace(self._view, differentiable=False)
+        if MODE.recorder is not None:
+            MODE.recorder.own[id(result)] = result
         return result
 
     def detach_(self) -> Tensor:
@@ -347,12 +349,13 @@ class Tensor(Methods):
             if self._hooks is None:
                 self._hooks = []
             hooks = self._hooks
-            VERSIONS.structure += 1
+            restructured(self)
         else:
             node = self._grad_fn
             node.watchers = {} if node.watchers is None else node.watchers
             hooks = node.watchers.setdefault(self._output_number, [])
-        hooks.append(hook)
+        retains = bool(hooks) and hooks[-1] == self._add_to_grad
+        hooks.insert(len(hooks) - retains, hook)  # what is retained is what the hooks leave
         return hooks
 
     def backward(

@@ -5,17 +5,21 @@ The only module that names all the stages: recorder, passes, code generation, ru
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
+import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .. import config, progress
 from ..errors import CheckFailed, TraceRefused, warn
 from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
+from .finish import finish
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Guard, Same, is_opaque, snapshot
 from .interpreted import Interpreted
@@ -24,9 +28,11 @@ from .misses import miss_reason
 from .mode import MODE
 from .pytree import flatten
 from .reads import Reads, watching
+from .recheck import rechecked
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
+from .side_effects import warn_of_effects
 from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
 #: function is left to run eagerly
 MAX_UNSETTLED = 4
 #: kinds of arguments that are refused before the function is not tried any more
-MAX_REFUSED = 8
+MAX_REFUSED = 16
 #: functions that name one of these get plain floats: they can tell a `SymNumber` from a number
 TELL_APART = frozenset("type json dumps pickle struct Decimal Fraction timedelta ctypes".split())
 
@@ -96,7 +102,21 @@ class Traced:
         self.attempts: list[Attempt] = []
         self.recording = new_lock()
         self.stopped = config.get_bool("DISABLE")
+        self.scanned: set[CodeType] = set()
+        if isinstance(function, FunctionType):
+            warn_of_effects([function], self.scanned)
+        self.checked = config.get_int("CHECK") >= 3
         self.max_variants = config.get_int("MAX_VARIANTS")
+        self.max_branches = config.get_int("MAX_BRANCHES")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Traced:
+        return Traced(copy.deepcopy(self.function, memo))
+
+    def __reduce__(self) -> Any:
+        found: Any = sys.modules.get(self.function.__module__)
+        for name in self.name.split("."):
+            found = getattr(found, name, None)
+        return self.name if found is self else (Traced, (self.function,))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -112,11 +132,11 @@ class Traced:
                     return result
             found = last.matches(args)
             if found is not None and last.holds(found[0]):
-                stop, result = last.replay(*found)
+                call = Call(args, kwargs, *found)
+                stop, result = self._replay(last, call)
                 if stop is None:
-                    last.expect_more()
                     return result
-                return self._continue(last, stop, Call(args, kwargs, *found), last.tree)
+                return self._continue(last, stop, call, last.tree)
         return self._find(args, kwargs)
 
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -130,12 +150,21 @@ class Traced:
             return self.function(*args, **kwargs)
         for variant in variants:
             if variant.holds(call.tensors):
-                stop, result = variant.replay(call.tensors, call.floats)
+                stop, result = self._replay(variant, call)
                 if stop is not None:
                     return self._continue(variant, stop, call, key)
                 self.last = variant
                 return result
         return self._record(key, call, None)
+
+    def _replay(self, variant: Variant, call: Call) -> tuple[Stop | None, Any]:
+        if self.checked:
+            eager = functools.partial(self.function, *call.args, **call.kwargs)
+            return rechecked(variant, call.tensors, call.floats, eager)
+        stop, result = variant.replay(call.tensors, call.floats)
+        if stop is None:
+            variant.expect_more()
+        return stop, result
 
     def _key(self, call: Call) -> Hashable:
         """What variants are kept by: the arguments, but for elements of tensors and for floats.
@@ -162,7 +191,7 @@ class Traced:
             fits.sort(key=lambda other: other.seen[place] != stop.seen)
             variant = fits[0]
             tried.add(variant)
-            again, result = variant.replay(call.tensors, call.floats)
+            again, result = self._replay(variant, call)
             if again is None:
                 self.last = variant
                 return result
@@ -179,7 +208,9 @@ class Traced:
         if key in self.refused:
             return self.function(*call.args, **call.kwargs)
         if self.count >= self.max_variants:
-            return self._run_unrecorded(call, point)
+            return self._run_unrecorded(call, point, "MAX_VARIANTS")
+        if point is not None and len(self.variants[key]) >= self.max_branches:
+            return self._run_unrecorded(call, point, "MAX_BRANCHES")
         if not self.recording.acquire(blocking=False):  # by another thread: it will do for both
             return self.function(*call.args, **call.kwargs)
         try:
@@ -211,6 +242,7 @@ class Traced:
             settle(recorder.symbols)
             raise
         MODE.recorder = None
+        warn_of_effects((f for f, _ in reads.code.codes), self.scanned)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
         finished = self._finish(attempt, recorder, reads, result, structure)
@@ -232,11 +264,13 @@ class Traced:
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
-            recording = recorder.finish(leaves)
+            recording = finish(recorder, leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
             self._refuse(attempt.key, attempt.reason)
             return None
+        if recorder.told:
+            reads.forget_told(recorder.told_functions)
         changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
@@ -288,15 +322,15 @@ class Traced:
 
     # --- running eagerly ------------------------------------------------------------------------
 
-    def _run_unrecorded(self, call: Call, point: GuardPoint | None) -> Any:
-        """Run a call for which there is no variant, and no room for one."""
+    def _run_unrecorded(self, call: Call, point: GuardPoint | None, limit: str) -> Any:
+        """Run a call for which there is no variant, and no room for one, by the knob `limit`."""
         where = "" if point is None else f"; the last at {point.describe()}"
-        reason = f"more than {self.max_variants} variants (GRAPHJIT_MAX_VARIANTS){where}"
+        reason = f"more variants than GRAPHJIT_{limit}={config.get_int(limit)}{where}"
         if not self.misses:
             self.eager_reason = reason
             warn(f"{self.name} runs eagerly where nothing compiled fits: {reason}")
         self.misses += 1
-        if self.misses > self.max_variants and 2 * self.misses > self._replays():
+        if self.misses > self.count and 2 * self.misses > self._replays():
             self._stop()
         return self.function(*call.args, **call.kwargs)
 
@@ -309,8 +343,10 @@ class Traced:
         if self.eager_reason is None:
             warn(f"{self.name} runs eagerly: {reason}")
         self.eager_reason = reason
-        if len(self.refused) >= MAX_REFUSED and not self.count:
-            self._stop()
+        if len(self.refused) >= MAX_REFUSED:
+            self.max_variants = self.count
+            if not self.count:
+                self._stop()
 
     def _stop(self) -> None:
         """Run eagerly for good."""

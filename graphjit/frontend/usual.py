@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .guards import CodeGuard
 from .mode import MODE
 from .pytree import LEAF
 from .recording import Argument, Captured, Existing, FloatArgument, Fresh, Number, Output
@@ -189,8 +190,19 @@ class _Writer:
                 f"if {self.name(namespace)}.get({key!r}) is not {self.name(thing)} and "
                 f"not {self.name(guard.holds)}(): return MISS"
             )
-        for guard in variant.others:
-            yield f"if not {self.name(guard.holds)}(): return MISS"
+        for other in variant.others:
+            if isinstance(other, CodeGuard):
+                yield from self._code(other)
+            else:
+                yield f"if not {self.name(other.holds)}(): return MISS"
+
+    def _code(self, guard: CodeGuard) -> Iterator[str]:
+        for function, code in guard.codes:
+            yield f"if {self.name(function)}.__code__ is not {self.name(code)}: return MISS"
+        for kind, forward in guard.patched.items():
+            yield f"if {self.name(kind)}.forward is not {self.name(forward)}: return MISS"
+        for are_absent, names in guard.hidden.values():
+            yield f"if not {self.name(are_absent)}({self.name(tuple(names))}): return MISS"
 
     # --- the run, and what it leaves --------------------------------------------------------------
 

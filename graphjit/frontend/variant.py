@@ -12,7 +12,7 @@ import numpy as np
 from ..dtypes import default_float
 from ..ir.interp import DONE
 from .dispatch import apply
-from .guards import Guard, is_mutable, tensors_in
+from .guards import AnyGuard, Guard, is_mutable, tensors_in
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recording import (
@@ -138,7 +138,7 @@ class Variant:
         recording: Recording,
         executable: Executable,
         structural: list[Guard],
-        always: list[Guard],
+        always: list[AnyGuard],
         result: Any,
     ) -> None:
         self.tree = tree
@@ -146,7 +146,7 @@ class Variant:
         self.recording = recording
         self.executable = executable
         self.structural = structural
-        self.guards = structural + always
+        self.guards: list[AnyGuard] = [*structural, *always]
         self._sort(always)
         self.pinned = self._pinned(tensors)
         self.default = default_float()
@@ -197,7 +197,7 @@ class Variant:
                 return None
         return rows
 
-    def _sort(self, guards: list[Guard]) -> None:
+    def _sort(self, guards: list[AnyGuard]) -> None:
         """Split the guards of every call by where they look, so that each kind has a short loop."""
         cells = [g for g in guards if isinstance(g.container, CellType)]
         names = [g for g in guards if type(g.container) is dict]
@@ -272,8 +272,8 @@ class Variant:
         for namespace, name, thing, guard in self.globals:
             if namespace.get(name) is not thing and not guard.holds():
                 return False
-        for guard in self.others:
-            if not guard.holds():
+        for other in self.others:
+            if not other.holds():
                 return False
         for position, tensor in self.pinned:
             if tensors[position] is not tensor:
@@ -467,7 +467,7 @@ class Variant:
             assignment.make(results)
         self.replays += 1
         for effect in recording.effects:
-            effect()
+            effect(outputs)
         return unflatten(self.result, iter(results))  # gradients are left over
 
 

@@ -30,6 +30,9 @@ class Operation(Protocol):
     def host_only(self) -> bool: ...
 
     @property
+    def moves_nothing(self) -> bool: ...
+
+    @property
     def infer(self) -> Callable[..., tuple[Spec, ...]]: ...
 
     @property

@@ -69,6 +69,8 @@ class Op:
                 numbers are to be made with `number_like`
     flops       contractions and the like: `(out, *specs, **attrs) -> int`, the additions and
                 multiplications that the first output takes, given its spec and the inputs'
+    moves_nothing  whether compiled code gives the result no memory of its own: it is that of the
+                first operand under other strides. So it is with every view
     reads_numbers  whether `eval` looks at operands that are Python numbers
     parts       views with several outputs: `(**attrs) -> attributes of `slice_` for each output`
     n_outputs   number of outputs; 0 where the attributes decide
@@ -97,6 +99,7 @@ class Op:
     grad_name: str = ""
     samples: Callable[[np.random.Generator], Iterator[Sample]] | None = None
     host_only: bool = False
+    moves_nothing: bool = False
     reads_numbers: bool = False
 
     def __repr__(self) -> str:
@@ -118,6 +121,7 @@ def declare(name: str, kind: Kind, **fields: Any) -> Op:
     if callable(vjps):
         vjps = (vjps,)
     fields.setdefault("grad_name", camel(name))
+    fields.setdefault("moves_nothing", kind == "view")
     op = Op(name=name, kind=kind, vjps=tuple(vjps), **fields)
     OPS[name] = op
     return op

@@ -229,6 +229,7 @@ stack = declare(
 flip = declare(
     "flip",
     "gather",
+    moves_nothing=True,
     infer=lambda spec, dims: (spec,),
     eval=lambda xp, x, dims: xp.flip(x, dims).copy() if x.ndim else x.copy(),
     vjps=lambda F, g, dims: F.flip(g, dims=dims),

@@ -1,12 +1,17 @@
-"""Dicts that count their changes: an optimizer's parameter groups and per-parameter state."""
+"""Containers that count their changes: an optimizer's parameter groups and per-parameter state.
+
+They are what Python has, and may be changed in every way; while a recording runs, what is read of
+them is guarded.
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from ..frontend.hyper import guard_entry
+from ..frontend.hyper import guard_entry, guard_items
 from ..frontend.mode import MODE
-from ..frontend.state import VERSIONS
+from ..frontend.state import VERSIONS, SelfGuarding
 
 _MISSING = object()
 
@@ -22,10 +27,71 @@ def _same_shape(old: Any, new: Any) -> bool:
     return _is_number(old) and _is_number(new)
 
 
-class Watched(dict[Any, Any]):
+class WatchedList(list[Any], SelfGuarding):
+    """A list whose every change moves a version that replays compare."""
+
+    __slots__ = ()
+
+
+def _watch_list(name: str, changes: bool) -> None:
+    """Make a method of lists count a change, or guard the items that it reads."""
+    method = getattr(list, name)
+
+    def changing(self: WatchedList, *args: Any, **options: Any) -> Any:
+        VERSIONS.structure += 1
+        return method(self, *args, **options)
+
+    def reading(self: WatchedList, *args: Any) -> Any:
+        guard_items(self, list.__iter__)
+        return method(self, *args)
+
+    setattr(WatchedList, name, functools.wraps(method)(changing if changes else reading))
+
+
+for _name in (
+    "append extend insert remove pop clear sort reverse "
+    "__setitem__ __delitem__ __iadd__ __imul__"
+).split():
+    _watch_list(_name, changes=True)
+for _name in ("__iter__", "__getitem__", "__len__", "__contains__", "__reversed__"):
+    _watch_list(_name, changes=False)
+
+
+class Watched(dict[Any, Any], SelfGuarding):
     """A dict whose every change moves a version that replays compare."""
 
     __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        if MODE.recorder is not None:
+            guard_entry(self, key)
+        return dict.__getitem__(self, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        if MODE.recorder is not None:
+            guard_entry(self, key)
+        return dict.get(self, key, default)
+
+    def __contains__(self, key: Any) -> bool:
+        if MODE.recorder is not None:
+            guard_entry(self, key)
+        return dict.__contains__(self, key)
+
+    def __len__(self) -> int:
+        guard_items(self, dict.__iter__)
+        return dict.__len__(self)
+
+    def __iter__(self) -> Any:
+        guard_items(self, dict.__iter__)
+        return dict.__iter__(self)
+
+    def values(self) -> Any:
+        return [self[key] for key in self] if MODE.recorder is not None else dict.values(self)
+
+    def items(self) -> Any:
+        if MODE.recorder is not None:
+            return [(key, self[key]) for key in self]
+        return dict.items(self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         old = dict.get(self, key, _MISSING)
@@ -87,16 +153,6 @@ class ParamGroup(Watched):
         dict.__init__(self, *entries, **more)
         self.version = 0
         self.plan: Any = None
-
-    def __getitem__(self, key: Any) -> Any:
-        if MODE.recorder is not None:
-            guard_entry(self, key)
-        return dict.__getitem__(self, key)
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        if MODE.recorder is not None:
-            guard_entry(self, key)
-        return dict.get(self, key, default)
 
     def _changed(self, old: Any, new: Any) -> None:
         if MODE.recorder is not None:

@@ -21,20 +21,21 @@ import numpy as np
 from ..frontend.autograd import enable_grad
 from ..frontend.dispatch import assign
 from ..frontend.hooks import RemovableHandle
-from ..frontend.hyper import guard_params, guard_state, hyper, step_value, structure
+from ..frontend.hyper import guard_state, hyper, step_value, structure
 from ..frontend.mode import MODE, grad_mode
-from ..frontend.state import VERSIONS
+from ..frontend.state import GUARDED, VERSIONS
 from ..frontend.tape import TENSORS
 from ..frontend.tensor import Tensor
 from ..nn.modules.hooks import HookHandle, Table
 from ..nn.modules.naming import typename
 from ..ops.core import ARRAYS
-from .groups import ParamGroup, State
+from .groups import ParamGroup, State, WatchedList
 
 #: elements per block: the arrays of an Adam update then fit the L2 cache
 BLOCK = 32768
 
 required = object()
+_MISSING = object()
 
 
 class Optimizer:
@@ -57,7 +58,7 @@ class Optimizer:
             )
         self.defaults = defaults
         self.state = State()
-        self.param_groups: list[ParamGroup] = []
+        self.param_groups: list[ParamGroup] = WatchedList()
         self._make_hook_tables()
         groups = list(params)
         if not groups:
@@ -94,8 +95,8 @@ class Optimizer:
                 )
             group.setdefault(name, default)
         self._check_group(group)
+        group["params"] = WatchedList(group["params"])
         self.param_groups.append(ParamGroup(group))
-        VERSIONS.structure += 1
 
     def _check_parameter(self, parameter: Any) -> None:
         if not isinstance(parameter, Tensor):
@@ -152,9 +153,13 @@ class Optimizer:
         return "\n".join(lines) + "\n)"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("state", "param_groups"):
+        if self.__dict__.get(name, _MISSING) is not value:
             VERSIONS.structure += 1
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        VERSIONS.structure += 1
+        object.__delattr__(self, name)
 
     # --- copying and saving -------------------------------------------------------------------
 
@@ -225,7 +230,7 @@ class Optimizer:
                 self.state[parameter].update(
                     {name: _fitted(name, value, parameter) for name, value in entries.items()}
                 )
-        self.param_groups = [_merged(old, deepcopy(new)) for old, new in pairs]
+        self.param_groups = WatchedList(_merged(old, deepcopy(new)) for old, new in pairs)
         self.__setstate__({})
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
@@ -270,6 +275,9 @@ class Optimizer:
         """Put the hooked step before the plain one, which so stays as fast as it is."""
         if not isinstance(self.__dict__.get("step"), HookedStep):
             self.step = HookedStep(self, self.step)  # type: ignore[method-assign]
+
+
+GUARDED.append(Optimizer)
 
 
 class HookedStep:
@@ -445,11 +453,12 @@ class Elementwise(Optimizer):
 
     def _kept(self, parameter: Tensor, plan: Plan) -> tuple[dict[str, Any], bool]:
         """A parameter's state, and whether it has been made just now."""
-        state = self.state[parameter]
+        # What is read here is guarded as a whole, by `guard_state`.
+        state = dict.__getitem__(self.state, parameter)
         names = ("step", *plan.names) if self.counts_steps else plan.names
         fresh = False
         for name in names:
-            if state.get(name) is None:
+            if dict.get(state, name) is None:
                 fresh = True
                 array = (
                     np.zeros((), np.float32)
@@ -527,7 +536,6 @@ class Elementwise(Optimizer):
         plan.key = key
 
     def _step_tensors(self, group: ParamGroup) -> None:
-        guard_params(self, group)
         plan = self._plan(group)
         for parameter in dict.__getitem__(group, "params"):
             grad = parameter.grad
@@ -537,13 +545,13 @@ class Elementwise(Optimizer):
             step = None
             guard_state(self, parameter, state)
             if self.counts_steps:
-                count = state["step"]
+                count = dict.__getitem__(state, "step")
                 count += 1
                 step = step_value(count)
             numbers = self.numbers(plan.flags, plan.hypers, step, fresh)
             if fresh and self.first_differs(plan.flags):
                 VERSIONS.structure += 1  # so that this recording is not replayed
-            kept = [state[name] for name in plan.names]
+            kept = [dict.__getitem__(state, name) for name in plan.names]
             self.update(TENSORS, plan.flags, numbers, parameter, grad, *kept)
 
 

@@ -34,7 +34,7 @@ def _merge_rows(site: Site) -> Value | None:
 def _packed(site: Site, value: Value) -> bool:
     """Whether the elements of `value` lie in row-major order, as far as is known here."""
     maker = site.build.producer.get(value)
-    if maker is None or not isinstance(maker.op, Op) or maker.op.kind != "view":
+    if maker is None or not isinstance(maker.op, Op) or not maker.op.moves_nothing:
         return True
     return maker.op.name == "reshape" and _packed(site, maker.inputs[0])
 

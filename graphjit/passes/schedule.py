@@ -46,8 +46,8 @@ def storage(graph: Graph) -> dict[Value, Value]:
     base = {value: value for value in (*graph.inputs, *graph.consts)}
     for node in graph.nodes:
         for value in node.outputs:
-            is_view = getattr(node.op, "kind", "") == "view"
-            base[value] = base[node.inputs[0]] if is_view else value
+            shared = getattr(node.op, "moves_nothing", False)
+            base[value] = base[node.inputs[0]] if shared else value
     return base
 
 

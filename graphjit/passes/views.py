@@ -33,7 +33,7 @@ def _joins(make: Rewriter, source: Value, between: Shape, shape: Shape) -> bool:
     Not where the first reshape copies, as that of a permuted value may: others can use the copy.
     """
     maker = make.builder.producer.get(source)
-    if maker is None or getattr(maker.op, "kind", "") != "view" or source.shape == shape:
+    if maker is None or not getattr(maker.op, "moves_nothing", False) or source.shape == shape:
         return True
     return without_ones(source.shape) == without_ones(between)
 

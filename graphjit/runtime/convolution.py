@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..dtypes import float32, float64
-from . import gemm, library
+from . import gemm, library, objects
 from .instruction import Argument, Instruction, Layout, Scratch, row_major
 from .kernels import tiling
 from .words import convolution as word
@@ -18,8 +18,10 @@ Pair = tuple[int, int]
 
 #: Widths of kernels for which the image's gradient has code of its own.
 UNROLLED_WIDTHS = (3, 5)
-#: Elements that are laid out as columns at a time: what a second-level cache holds.
-CHUNK = 192 * 1024
+#: Bytes of columns that are laid out at a time: half of a second-level cache.
+CHUNK_BYTES = 256 * 1024
+#: Parts of scratch begin on cache lines.
+LINE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +157,17 @@ def _instruction(
         raise ValueError(f"no convolution of {dtype}")
     if 0 in (*c.image.shape[1:], *c.weight.shape, *c.result.shape[1:]):
         raise ValueError("convolution of nothing")
-    copy_weight = kind != "weight_gradient" and not _rows_are_dense(c.weight)
-    copy_result = not _planes_are_rows(c.result)
-    chunk, columns = _chunk(c, kind)
-    scratch = copy_weight * c.weight.size + columns + copy_result * c.group_outputs * c.places
-    if kind == "weight_gradient":
-        scratch += c.group_taps * c.group_outputs + tiling.right_space(dtype.itemsize, c.places)
-    table: dict[int, Argument] = _geometry(c) | {
-        word.PLAIN: int(c.plain),
-        word.COPY_WEIGHT: int(copy_weight),
-        word.COPY_RESULT: int(copy_result),
+    steps = _steps(c, kind)
+    places, size = _scratch(c, kind, steps)
+    table: dict[int, Argument] = _geometry(c) | places
+    table |= {
         word.BY_OUTPUT: int(by_output),
-        word.CHUNK: chunk,
-        word.COLUMNS_SIZE: columns,
+        word.SAMPLE_STEP: steps.samples,
+        word.CHANNEL_STEP: steps.channels,
+        word.ROW_STEP: steps.rows,
         word.PRODUCT: gemm.function(dtype),
-        word.SCRATCH: Scratch(dtype.itemsize * scratch) if scratch else 0,
+        word.GATHER: library.kernel("columns", "gather", dtype.name, operands=6),
+        word.SCRATCH: Scratch(size) if size else 0,
     }
     across = c.weight.shape[3] if c.weight.shape[3] in UNROLLED_WIDTHS else 0
     parameters = (dtype.name, across) if kind == "input_gradient" else (dtype.name,)
@@ -177,27 +175,98 @@ def _instruction(
     return Instruction(name, address, tuple(table[i] for i in range(word.WORDS)), 0, extent)
 
 
-def _chunk(c: Convolution, kind: str) -> Pair:
-    """How much is laid out as columns at a time, and elements of those columns."""
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Samples, channels of a group, and output rows whose columns are laid out at a time."""
+
+    samples: int
+    channels: int
+    rows: int
+
+
+def _steps(c: Convolution, kind: str) -> _Steps:
+    """As many channels as are terms or rows of a block of a product, as many rows as cache."""
+    size, channels = c.image.dtype.itemsize, c.image.shape[1] // c.groups
     height, width = c.result.shape[2:]
-    channels = c.image.shape[1] // c.groups
     if c.plain:
-        return (channels if kind == "input_gradient" else height), 0
+        return _Steps(max(1, c.image.shape[0]), channels, height)
+    elements, most = CHUNK_BYTES // size, tiling.BLOCK_TERMS // c.taps
     if kind == "input_gradient":
-        chunk = max(1, min(channels, CHUNK // (c.taps * c.places)))
-        return chunk, chunk * c.taps * c.places
-    wanted = max(1, CHUNK // c.group_taps)
-    fewest = max(1, wanted // (2 * width))
-    candidates = range(fewest, max(fewest, min(height, wanted // width)) + 1)
-    vectors = {rows: _vectors(height, width, rows) for rows in candidates}
-    rows = min(candidates, key=lambda rows: (vectors[rows], -rows))
-    return rows, c.group_taps * rows * width
+        most = tiling.block_rows(size) // c.taps
+    elif kind == "weight_gradient":  # whose sums stay in cache
+        most = min(most, elements // (c.taps * c.group_outputs))
+    some = _even_part(channels, max(1, most))
+    positions = max(1, elements // (some * c.taps))
+    alone = kind == "weight_gradient" or _copies_result(c)
+    samples = 1 if alone else _even_part(c.image.shape[0], max(1, positions // c.places))
+    return _Steps(samples, some, _rows(height, width, positions, size))
 
 
-def _vectors(height: int, width: int, rows: int) -> int:
-    """Vectors of positions in all chunks of so many rows: full ones are fewer."""
-    whole, rest = divmod(height, rows)
-    return whole * -(-rows * width // 16) + -(-rest * width // 16)
+def _even_part(extent: int, most: int) -> int:
+    """The size, `most` at most, of as few parts of `extent` as there can be; 1 or more."""
+    parts = max(1, -(-extent // most))
+    return max(1, -(-extent // parts))
+
+
+def _rows(height: int, width: int, positions: int, size: int) -> int:
+    """Output rows of about so many positions, of which vectors are the fullest."""
+    lanes = objects.vector_bytes() // size
+    fewest, most = max(1, positions // (2 * width)), max(1, min(height, positions // width))
+
+    def vectors(rows: int) -> int:
+        whole, rest = divmod(height, rows)
+        return whole * -(-rows * width // lanes) + -(-rest * width // lanes)
+
+    return min(range(min(fewest, most), most + 1), key=lambda rows: (vectors(rows), -rows))
+
+
+def _copies_result(c: Convolution) -> bool:
+    return not _planes_are_rows(c.result)
+
+
+def _scratch(c: Convolution, kind: str, steps: _Steps) -> tuple[dict[int, Argument], int]:
+    """Where the parts of a worker's scratch are, and its size in bytes."""
+    size, terms = c.image.dtype.itemsize, steps.channels * c.taps
+    positions = steps.samples * steps.rows * c.result.shape[3]
+    is_sums = kind == "weight_gradient"
+    weights = 0 if is_sums or _rows_are_dense(c.weight) else c.weight.size
+    left, right = _copies_of_product(c, kind, steps)
+    elements = {
+        word.WEIGHT_AT: weights,
+        word.COLUMNS_AT: 0 if c.plain else terms * positions + objects.vector_bytes() // size,
+        word.RESULT_AT: c.group_outputs * c.places if _copies_result(c) else 0,
+        word.SUMS_AT: terms * c.group_outputs if is_sums else 0,
+        word.LEFT_AT: left,
+        word.RIGHT_AT: right,
+    }
+    places: dict[int, Argument] = dict.fromkeys(elements, 0)
+    end = LINE
+    for at, count in elements.items():
+        if count:
+            places[at] = end
+            end += -(-count * size // LINE) * LINE
+    return places, end if end > LINE else 0
+
+
+def _copies_of_product(c: Convolution, kind: str, steps: _Steps) -> Pair:
+    """Elements that a matrix product copies of its left and of its right side.
+
+    The weights' gradient has a right side whose columns are no neighbours. What else is copied is
+    read often enough to pay for it.
+    """
+    size, terms = c.image.dtype.itemsize, steps.channels * c.taps
+    positions = steps.rows * c.result.shape[3]
+    if kind == "weight_gradient":
+        return 0, tiling.right_space(size, positions)
+    rows, inner = c.group_outputs, terms
+    if kind == "input_gradient":
+        rows, inner = terms, c.group_outputs
+    left = tiling.left_space(size, rows, inner)
+    columns = steps.samples * positions
+    return (
+        left if columns >= gemm.SOME_COLUMNS and rows >= gemm.FEW_ROWS else 0,
+        tiling.right_space(size, inner) if rows >= gemm.FEW_ROWS else 0,
+    )
 
 
 def _geometry(c: Convolution) -> dict[int, Argument]:

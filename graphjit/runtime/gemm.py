@@ -1,7 +1,7 @@
 """Instructions for matrix products.
 
-Reads layouts; makes calls of kernels of our own, which on AVX-512 are as fast as oneDNN's from the
-smallest products to the largest, need no library, and split anywhere without changing a bit.
+Reads layouts; makes calls of kernels of our own, which are as fast as the libraries' from the
+smallest products to the largest, need none of them, and split anywhere without changing a bit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from .words import matmul as word
 
 #: Tiles, one above the other, that one step of a kernel's range stands for.
 TILES_IN_STEP = 8
-#: Rows or terms for which b is not copied, as a's rows are not; columns that make up for copies of
-#: rows that lie far apart, and for any.
-FEW_ROWS, SOME_COLUMNS, MANY_COLUMNS = 32, 128, 512
-#: Bytes between rows: so that a block of them does not fit the first cache, or touches many pages.
-LINES_APART, PAGES_APART = 512, 2048
+#: Rows or terms for which b is not copied, as a's rows are not.
+FEW_ROWS = 32
+#: Columns that make up for copies of a: of what no cache holds, of rows far apart, of any.
+FEW_COLUMNS, SOME_COLUMNS, MANY_COLUMNS = 48, 128, 512
+#: Bytes over which a block of b lies, so that its strips stay in the first cache; bytes from one
+#: row to the next with which a tile touches many pages; bytes of a matrix that come from afar.
+CLOSE, PAGES_APART, STREAMED = 16 * 1024, 2048, 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,34 +186,38 @@ def _tiles(product: Product) -> Instruction:
 
 
 def _left_space(product: Product) -> int:
-    """Elements of scratch for a block of rows of a, 0 to read them as they lie.
-
-    A copy pays where it is read often, sooner if a tile would touch many pages otherwise.
-    """
-    p = product
-    dense = 1 in (p.inner.a, p.rows.a)
-    stride = max(abs(p.inner.a), abs(p.rows.a)) * p.c.dtype.itemsize
-    often = MANY_COLUMNS if dense and stride < PAGES_APART else SOME_COLUMNS
-    if p.rows.extent < FEW_ROWS or p.columns.extent < often:
+    """Elements of scratch for a block of rows of a, 0 to read them as they lie."""
+    p, size = product, product.c.dtype.itemsize
+    if p.rows.extent < FEW_ROWS or p.columns.extent < _columns_worth_copies(p):
         return 0
-    return tiling.left_space(p.c.dtype.itemsize, p.rows.extent, p.inner.extent)
+    return tiling.left_space(size, p.rows.extent, p.inner.extent)
+
+
+def _columns_worth_copies(product: Product) -> int:
+    """So many columns make up for copying a, by how far apart in memory is what a tile reads."""
+    p, size = product, product.c.dtype.itemsize
+    dense = 1 in (p.inner.a, p.rows.a)
+    if dense and p.inner.a != 1 and size * p.rows.extent * p.inner.extent >= STREAMED:
+        return FEW_COLUMNS
+    stride = size * max(abs(p.inner.a), abs(p.rows.a))
+    return MANY_COLUMNS if dense and stride < PAGES_APART else SOME_COLUMNS
 
 
 def _right_space(product: Product) -> int:
     """Elements of scratch for a strip of b, 0 to read it as it lies."""
-    p = product
+    p, size = product, product.c.dtype.itemsize
     if p.columns.extent == 1:
         return 0
-    far = abs(p.inner.b) * p.c.dtype.itemsize >= LINES_APART
-    worth = far and min(p.rows.extent, p.inner.extent) >= FEW_ROWS
+    block = size * abs(p.inner.b) * min(p.inner.extent, tiling.BLOCK_TERMS)
+    worth = block > CLOSE and min(p.rows.extent, p.inner.extent) >= FEW_ROWS
     if not worth and p.columns.b == 1:
         return 0
-    return tiling.right_space(p.c.dtype.itemsize, p.inner.extent)
+    return tiling.right_space(size, p.inner.extent)
 
 
 def function(dtype: DType) -> int:
     """The address of the function that computes products of float32 or float64 matrices."""
-    return library.kernel("products", "product", dtype.name, operands=14)
+    return library.kernel("products", "product", dtype.name, operands=17)
 
 
 def _loops(product: Product) -> Instruction:

@@ -411,7 +411,7 @@ def test_mixed_dtypes():
 
 
 def test_grad_of_an_intermediate_spares_what_made_it():
-    """`grad(y, u)` used up the node that made `u`, so that no other backward could go through it."""
+    """`grad(y, u)` used up the node that made `u`: no other backward could go through it."""
 
     def program(t):
         p = t.ones(2, requires_grad=True)
@@ -491,3 +491,13 @@ def test_variable():
         return [v.requires_grad, isinstance(v, kind), isinstance(t.ones(1), kind)]
 
     assert_equal(program)
+
+
+def test_a_retained_gradient_is_what_all_hooks_have_left():
+    """A hook registered after `retain_grad` changed the gradient, but not the retained one."""
+    x = gj.ones(3).requires_grad_()
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda grad: grad * 5)
+    y.sum().backward()
+    assert y.grad.tolist() == [5] * 3 and x.grad.tolist() == [10] * 3

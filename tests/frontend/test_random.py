@@ -6,6 +6,21 @@ import pytest
 import graphjit as gj
 
 
+def test_fork_rng_in_a_traced_function():
+    """Numbers drawn in a replay after `fork_rng` were those of another place of the stream."""
+
+    def function(x):
+        with gj.random.fork_rng():
+            y = x + gj.rand(7)
+        return y * gj.rand(7), gj.rand(7)
+
+    traced, found = gj.trace(function), []
+    for run in (function, traced):
+        gj.manual_seed(0)
+        found.append([[v.tolist() for v in run(gj.ones(7))] for _ in range(4)])
+    assert found[0] == found[1] and traced.stats()["replays"] == 3
+
+
 def test_equal_seeds_give_equal_numbers():
     draws = []
     for _ in range(2):

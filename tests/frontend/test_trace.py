@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import pickle
 import warnings
 
 import numpy as np
@@ -609,3 +610,54 @@ def test_an_index_out_of_range_raises_in_a_replay_and_changes_nothing():
     with pytest.raises(IndexError, match="out of bounds"):
         step(gj.tensor([0, 9]))
     assert gj.equal(table, before - 1)
+
+
+@gj.trace
+def module_level(x):
+    return x + 1
+
+
+class Method(nn.Module):
+    scale = 2.0
+
+    @gj.trace
+    def forward(self, x):
+        return x * self.scale
+
+
+def test_traced_functions_and_modules_are_copied_and_pickled():
+    model = Method()
+    model.extra = gj.trace(lambda x: x * 3)
+    for _ in range(3):
+        assert model(gj.ones(2)).tolist() == [2, 2] and model.extra(gj.ones(2)).tolist() == [3, 3]
+    twin = copy.deepcopy(model)
+    twin.scale = 5.0
+    for _ in range(3):
+        assert twin(gj.ones(2)).tolist() == [5, 5] and twin.extra(gj.ones(2)).tolist() == [3, 3]
+        assert model(gj.ones(2)).tolist() == [2, 2]
+    assert pickle.loads(pickle.dumps(module_level)) is module_level
+    del model.extra
+    again = pickle.loads(pickle.dumps(model))
+    assert again(gj.ones(2)).tolist() == [2, 2]
+
+
+def test_each_replay_can_be_checked_against_eager_code(monkeypatch):
+    monkeypatch.setenv("GRAPHJIT_CHECK", "3")
+    eager, traced, models, _ = pair(OPTIMIZERS["adam"])
+    for x, y in batches(5):
+        assert eager(x, y).item() == traced(x, y).item()
+        assert_same_state(models, 0)
+    assert traced.stats()["replays"] == 4
+
+    class Wrong(gj.nn.Module):
+        hidden = 0.0
+
+        def forward(self, x):
+            return x * object.__getattribute__(self, "hidden")
+
+    wrong = Wrong()
+    forward = gj.trace(lambda x: wrong(x))
+    forward(gj.ones(2))
+    object.__setattr__(wrong, "hidden", 1.0)  # by a way that no guard sees
+    with pytest.raises(gj.errors.VerifyError, match="where eager code gives"):
+        forward(gj.ones(2))

@@ -161,7 +161,8 @@ def test_backward_twice_and_writes_in_between_raise_as_eagerly():
 
 
 def test_hooks_inside_and_custom_functions_stay_eager():
-    calls = []
+    seen = []
+    calls = seen.append
 
     class Double(gj.autograd.Function):
         @staticmethod
@@ -170,7 +171,7 @@ def test_hooks_inside_and_custom_functions_stay_eager():
 
         @staticmethod
         def backward(ctx, g):
-            calls.append("backward")
+            calls(g)
             return g * 2
 
     def hooked(x):
@@ -186,7 +187,7 @@ def test_hooks_inside_and_custom_functions_stay_eager():
             x = gj.ones(2, requires_grad=True)
             traced(x).backward()
             assert x.grad.tolist() == [expected] * 2
-    assert calls == ["backward"] * 3
+    assert len(seen) == 3
 
 
 def test_no_grad_around_the_call_keeps_nothing():

@@ -387,6 +387,34 @@ def test_small_integers_in_a_dot_product():
             assert traced(gj.tensor([200, 7]).to(dtype)).dtype is dtype
 
 
+def test_a_flipped_value_is_not_overwritten_before_it_is_read():
+    """A kernel wrote its result over an operand that was still to be read in flipped order."""
+
+    def function(x):
+        square = x @ x
+        return square.flip(0) @ (square * 2 + 1)
+
+    traced, x = gj.trace(function), gj.randint(9, (20, 20)).double()
+    for _ in range(3):
+        assert gj.equal(traced(x), function(x))
+
+
+def test_gradients_lie_in_order_whatever_the_parameter_was_used_as():
+    """The `.grad` of a transposed use lay in another order: steps that add to it never replayed."""
+    weight = gj.ones(3, 4).requires_grad_()
+
+    def use(x):
+        (weight.t() * x).sum().backward()
+
+    traced = gj.trace(use)
+    use(gj.ones(4, 3))
+    assert weight.grad.stride() == (4, 1)
+    for _ in range(5):
+        traced(gj.ones(4, 3))
+    assert weight.grad.tolist() == [[6] * 4] * 3
+    assert traced.stats()["replays"] == 4
+
+
 data = [object()]
 
 

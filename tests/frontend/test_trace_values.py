@@ -8,6 +8,7 @@ import pytest
 
 import graphjit as gj
 from graphjit import nn, optim
+from graphjit.errors import TraceWarning
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -236,7 +237,6 @@ def test_code_that_tells_symbols_from_numbers_gets_numbers():
 def test_numbers_kept_outside_are_plain_afterwards():
     kept, holder = [], type("Holder", (), {})()
 
-    @gj.trace
     def f(x):
         n = x.sum().item()
         kept.append(n)
@@ -244,7 +244,9 @@ def test_numbers_kept_outside_are_plain_afterwards():
         holder.value = n
         return {"n": n}, (n, [n])
 
-    with pytest.warns(UserWarning):
+    with pytest.warns(TraceWarning, match="kept.append"):
+        f = gj.trace(f)
+    with pytest.warns(UserWarning, match="every call changes"):
         results = [f(*args) for args in numbers(1, 2) * 4]
     number, (second, [third]) = kept[:2]
     returned, (fifth, [sixth]) = results[0]
@@ -307,8 +309,9 @@ def test_a_step_that_skips_on_nan():
     assert traced.stats()["replays"] >= 8
 
 
-def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
-    monkeypatch.setenv("GRAPHJIT_MAX_VARIANTS", "4")
+@pytest.mark.parametrize("limit", ["MAX_VARIANTS", "MAX_BRANCHES"])
+def test_too_many_branches_run_eagerly_and_say_so(monkeypatch, limit):
+    monkeypatch.setenv(f"GRAPHJIT_{limit}", "4")
 
     @gj.trace
     def f(x):
@@ -318,7 +321,8 @@ def test_too_many_branches_run_eagerly_and_say_so(monkeypatch):
         for i in numbers:
             assert f(gj.full((2,), float(i))).tolist() == [i * i] * 2
 
-    with pytest.warns(UserWarning, match=r"MAX_VARIANTS.*test_trace_values\.py.*int\(x\[0\]\)"):
+    where = rf"{limit}=4.*test_trace_values\.py.*int\(x\[0\]\)"
+    with pytest.warns(UserWarning, match=where):
         check(range(40))
     check([1, 2, 50])
     assert f.stats()["variants"] == 4

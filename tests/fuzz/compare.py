@@ -91,7 +91,7 @@ def _values(a: Any, b: Any) -> Iterator[tuple[str, float]]:
 def _close_numbers(a: Any, b: Any) -> bool:
     if not isinstance(a, float):
         return False
-    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-5) or (a != a and b != b)
+    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-5) or (math.isnan(a) and math.isnan(b))
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Tensors with the same numbers in every library and in every run, and what is done with results."""
+"""Tensors with the same numbers in every library and run, and what is done with results."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ def table(name: str, torch: bool) -> tuple[str, ...]:
 
 def _is_random(template: str) -> bool:
     """Whether PyTorch gives other numbers, or sees an error that graphjit lets pass."""
-    pattern = r"rand|normal_|normal\(|uniform|bernoulli|[dD]ropout|exponential|multinomial|detach_\("
+    pattern = r"rand|normal_|normal\(|uniform|bernoulli|[dD]ropout|exponential|multinomial"
+    pattern += r"|detach_\("
     return bool(re.search(pattern, template))
 
 

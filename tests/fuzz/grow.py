@@ -15,8 +15,8 @@ MAX_SIZE = 400
 #: attempts at a statement that runs
 ATTEMPTS = 30
 
-EXPRESSIONS = ("POINTWISE",) * 3 + ("REDUCTIONS", "VIEWS", "JOINING", "GRADIENTS", "NUMBERS_USED") * 2
-EXPRESSIONS += ("MODULES", "PYTHON", "CALLED")
+EXPRESSIONS = ("REDUCTIONS", "VIEWS", "JOINING", "GRADIENTS", "NUMBERS_USED") * 2
+EXPRESSIONS += ("POINTWISE",) * 3 + ("MODULES", "PYTHON", "CALLED")
 STATEMENTS = ("INPLACE",) * 3 + ("EFFECTS",) * 2 + ("STEPS",)
 
 
@@ -102,7 +102,8 @@ class Body:
             except Exception:  # noqa: BLE001  (whatever it raises, it is no good)
                 return False
             value = found[0]
-            if is_tensor(value) is not (letter == "v") or (is_tensor(value) and value.numel() > MAX_SIZE):
+            large = is_tensor(value) and value.numel() > MAX_SIZE
+            if large or is_tensor(value) is not (letter == "v"):
                 return table == "PYTHON"
             return not old or _alike(self.filler.names[old], value)
 

@@ -27,6 +27,10 @@ CASES = [
     ((2, 3, 40, 37), (5, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 3, 2, 2), (5, 3, 2, 2), (3, 3), (3, 3), (1, 1), 1),
     ((0, 3, 5, 5), (5, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((5, 34, 6, 7), (35, 34, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 34, 21, 20), (35, 34, 3, 3), (1, 1), (0, 1), (1, 1), 1),
+    ((2, 3, 19, 45), (33, 3, 3, 5), (2, 2), (1, 2), (1, 1), 1),
+    ((1, 2, 12, 12), (3, 2, 3, 3), (1, 1), (3, 9), (4, 3), 1),
 ]
 
 
@@ -75,6 +79,13 @@ def reference(image, weight, stride, padding, dilation, groups, gradient=None):
     return result, d_image, d_weight.reshape(weight.shape)
 
 
+@pytest.fixture(params=["whole", "chunks"])
+def chunks(request, monkeypatch):
+    """Whether columns are laid out by such small parts that every array takes several."""
+    if request.param == "chunks":
+        monkeypatch.setattr(convolution, "CHUNK_BYTES", 4096)
+
+
 def values(rng, shape, dtype, order=None):
     """Random numbers, lying in memory in the order of dimensions `order`."""
     if order is None:
@@ -94,6 +105,7 @@ def run(make, *arrays_and_geometry):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("order", [None, (0, 2, 3, 1), (3, 2, 1, 0)])
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("chunks")
 def test_against_sums_over_windows(case, dtype, order):
     image_shape, weight_shape, *geometry = case
     rng = np.random.default_rng(0)

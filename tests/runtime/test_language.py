@@ -19,13 +19,17 @@ from graphjit.runtime.language.instructions import (
     every_nth,
     fused,
     interleaved,
+    lane_mask,
     lane_numbers,
     load_int,
     loader,
+    masked_loader,
     place,
+    prefetch,
     select,
     store_int,
     storer,
+    transposed,
     unsigned_divide,
     unsigned_remainder,
     vector_loader,
@@ -210,6 +214,39 @@ def test_vectors_with_bounds(count):
     expected = np.where(np.arange(16) >= 3, x, -1) * 2 + 1
     expected[count:] = 99
     np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("first, last", [(0, 4), (-3, 9), (1, 3), (3, 2), (2, 9)])
+def test_masks_made_once(first, last):
+    lanes = vector(f64, 4)
+    load, store = masked_loader(lanes), vector_storer(lanes)
+
+    def function(table, begin, end):
+        x, mask = argument(table, 0), lane_mask(lanes, begin, end)
+        for i in range(0, 12, 4):
+            prefetch(x + 8 * i, False)
+            store(argument(table, 1), i, load(x, i, mask))
+
+    x, y = np.arange(1.0, 13), np.zeros(12)
+    kernel_call(function, [x, y], first, last)
+    inside = (np.arange(12) % 4 >= first) & (np.arange(12) % 4 < last)
+    np.testing.assert_array_equal(y, np.where(inside, x, 0))
+
+
+@pytest.mark.parametrize("element, n", [(f32, 4), (f32, 16), (f64, 2), (i64, 4), (f64, 8)])
+def test_squares_are_transposed(element, n):
+    lanes = vector(element, n)
+    load, store, rows = vector_loader(lanes), vector_storer(lanes), range(n)
+
+    def function(table, begin, end):
+        turned = transposed([load(argument(table, 0), n * i) for i in rows])
+        for i in rows:
+            store(argument(table, 1), n * i, turned[i])
+
+    x = np.arange(n * n, dtype={f32: "f", f64: "d", i64: "q"}[element]).reshape(n, n)
+    y = np.zeros_like(x)
+    kernel_call(function, [x, y], 0, 0)
+    np.testing.assert_array_equal(y, x.T)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

@@ -11,7 +11,7 @@ from typing import Any
 from ...frontend.autograd import Function
 from ...frontend.hooks import RemovableHandle
 from ...frontend.mode import MODE
-from ...frontend.state import VERSIONS
+from ...frontend.state import GUARDED, VERSIONS
 from ...frontend.tensor import Tensor
 
 _numbers = itertools.count()
@@ -47,18 +47,19 @@ class HookHandle(RemovableHandle):
 
 
 class GlobalHooks:
-    """Hooks of all modules."""
+    """Hooks of all modules, in tables named like those that each module has of its own."""
 
     def __init__(self) -> None:
-        self.forward_pre: Table = OrderedDict()
-        self.forward: Table = OrderedDict()
-        self.always_called: Table = OrderedDict()
-        self.with_kwargs: Table = OrderedDict()
-        self.backward_pre: Table = OrderedDict()
-        self.backward: Table = OrderedDict()
+        self._forward_pre_hooks: Table = OrderedDict()
+        self._forward_hooks: Table = OrderedDict()
+        self._forward_hooks_always_called: Table = OrderedDict()
+        self._forward_hooks_with_kwargs: Table = OrderedDict()
+        self._backward_pre_hooks: Table = OrderedDict()
+        self._backward_hooks: Table = OrderedDict()
 
 
 GLOBAL = GlobalHooks()
+GUARDED.append(GlobalHooks)
 
 
 class Hooks:
@@ -162,7 +163,7 @@ class Hooks:
 
     def _run_forward_pre_hooks(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         own = self._forward_pre_hooks
-        for number, hook in (*GLOBAL.forward_pre.items(), *own.items()):
+        for number, hook in (*GLOBAL._forward_pre_hooks.items(), *own.items()):
             if number in self._forward_pre_hooks_with_kwargs:
                 changed = hook(self, args, kwargs)
                 if changed is None:
@@ -180,21 +181,21 @@ class Hooks:
         return args, kwargs
 
     def _run_forward_hooks(self, args: Any, kwargs: Any, result: Any, called: set[int]) -> Any:
-        for number, hook in (*GLOBAL.forward.items(), *self._forward_hooks.items()):
+        for number, hook in (*GLOBAL._forward_hooks.items(), *self._forward_hooks.items()):
             called.add(number)
             changed = self._run_forward_hook(number, hook, args, kwargs, result)
             result = result if changed is None else changed
         return result
 
     def _run_forward_hook(self, number: int, hook: Any, args: Any, kwargs: Any, result: Any) -> Any:
-        if number in self._forward_hooks_with_kwargs or number in GLOBAL.with_kwargs:
+        if number in self._forward_hooks_with_kwargs or number in GLOBAL._forward_hooks_with_kwargs:
             return hook(self, args, kwargs, result)
         return hook(self, args, result)
 
     def _run_always_called(self, args: Any, kwargs: Any, result: Any, called: set[int]) -> None:
         """After an error: the hooks that asked for it. Their own errors become warnings."""
-        always = {**GLOBAL.always_called, **self._forward_hooks_always_called}
-        for number, hook in (*GLOBAL.forward.items(), *self._forward_hooks.items()):
+        always = {**GLOBAL._forward_hooks_always_called, **self._forward_hooks_always_called}
+        for number, hook in (*GLOBAL._forward_hooks.items(), *self._forward_hooks.items()):
             if number not in always or number in called:
                 continue
             try:
@@ -207,8 +208,8 @@ class Hooks:
                 )
 
     def _gradient_hooks(self) -> GradientHooks | None:
-        before = [*GLOBAL.backward_pre.values(), *self._backward_pre_hooks.values()]
-        after = list(GLOBAL.backward.values())
+        before = [*GLOBAL._backward_pre_hooks.values(), *self._backward_pre_hooks.values()]
+        after = list(GLOBAL._backward_hooks.values())
         if self._is_full_backward_hook:
             after += self._backward_hooks.values()
         return GradientHooks(self, before, after) if before or after else None
@@ -346,27 +347,28 @@ def _register_global(table: Table, hook: Callable[..., Any], *options: Table) ->
 
 def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, args)` before the forward of every module."""
-    return _register_global(GLOBAL.forward_pre, hook)
+    return _register_global(GLOBAL._forward_pre_hooks, hook)
 
 
 def register_module_forward_hook(
     hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Call `hook(module, args, output)` after the forward of every module."""
-    handle = _register_global(GLOBAL.forward, hook, GLOBAL.with_kwargs, GLOBAL.always_called)
+    options = (GLOBAL._forward_hooks_with_kwargs, GLOBAL._forward_hooks_always_called)
+    handle = _register_global(GLOBAL._forward_hooks, hook, *options)
     assert isinstance(handle, HookHandle)
     if with_kwargs:
-        GLOBAL.with_kwargs[handle.id] = True
+        GLOBAL._forward_hooks_with_kwargs[handle.id] = True
     if always_call:
-        GLOBAL.always_called[handle.id] = True
+        GLOBAL._forward_hooks_always_called[handle.id] = True
     return handle
 
 
 def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, grad_input, grad_output)` for every module."""
-    return _register_global(GLOBAL.backward, hook)
+    return _register_global(GLOBAL._backward_hooks, hook)
 
 
 def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call `hook(module, grad_output)` for every module."""
-    return _register_global(GLOBAL.backward_pre, hook)
+    return _register_global(GLOBAL._backward_pre_hooks, hook)

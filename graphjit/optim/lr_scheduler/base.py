@@ -11,6 +11,7 @@ from typing import Any
 from weakref import ref
 
 from ...frontend.hyper import effect, refuse
+from ...frontend.state import GUARDED
 from ...frontend.tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -54,7 +55,7 @@ class TrackedStep:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         optimizer = self.optimizer()
         assert optimizer is not None
-        optimizer._opt_called = True  # type: ignore[attr-defined]
+        optimizer.__dict__["_opt_called"] = True  # no change that a replay need look at
         return self.step(*args, **kwargs)
 
 
@@ -106,7 +107,7 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Set the rates of the next epoch, or of a given one."""
-        if self._step_count == 1:
+        if self.__dict__["_step_count"] == 1:  # not what a replay depends on
             self._check_order()
         if epoch is not None:
             refuse("a scheduler's step() is given an epoch")
@@ -173,3 +174,6 @@ class LRScheduler:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self.__dict__.update(state_dict)
+
+
+GUARDED.append(LRScheduler)

@@ -1,9 +1,8 @@
 """Convolution and its gradients: windows laid out as columns, then a matrix product.
 
-For a chunk of a group of a sample at a time, so that the columns stay in cache. Scratch of a
-worker, in this order: a copy of the weights, the columns of a chunk, a copy of a group's planes of
-the result, and what the weights' gradient needs besides. The copies are made only of arrays that
-do not lie in rows without gaps.
+For some channels of some output rows at a time, or of some samples with small planes, so that the
+columns stay in cache. What is copied - columns, operands that do not lie in rows without gaps -
+has its place in the scratch of a worker, which the table tells.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from ..language import inline
 from ..language.instructions import argument, loader, storer
 from ..words import convolution as word
-from .columns import gather, places, scatter, taps
+from .columns import lay_out, places, scatter, taps
 from .elements import REAL
 from .packing import pack
 from .products import multiply
@@ -34,19 +33,6 @@ def group_outputs(table: int) -> int:
 
 
 @inline
-def weights_size(table: int) -> int:
-    """Elements of the copy of the weights."""
-    copied = argument(table, word.COPY_WEIGHT)
-    return copied * argument(table, word.OUT_CHANNELS) * group_channels(table) * taps(table)
-
-
-@inline
-def result_size(table: int) -> int:
-    """Elements of the copy of a group's planes of the result."""
-    return argument(table, word.COPY_RESULT) * group_outputs(table) * places(table)
-
-
-@inline
 def enter(table: int) -> int:
     """Claim scratch, if any is needed."""
     block, scratch = argument(table, word.SCRATCH), 0
@@ -62,13 +48,19 @@ def leave(table: int, scratch: int) -> None:
         release(argument(table, word.SCRATCH), scratch)
 
 
+@inline
+def place(table: int, scratch: int, at: int) -> int:
+    """Address of a part of the scratch, given the word that tells where; 0 if it is not needed."""
+    offset = argument(table, at)
+    return scratch + offset if offset != 0 else 0
+
+
 class Parts:
     """The helpers that depend on the element type, compiled into the kernels that use them."""
 
     def __init__(self, dtype: str) -> None:
         self.element = REAL[dtype]
         self.size = self.element.size
-        self.gather = gather(self.element)
         self.image = self._image()
         self.columns = self._columns()
         self.copy_weights = self._copy_weights()
@@ -89,20 +81,30 @@ class Parts:
         return image
 
     def _columns(self) -> Callable[..., Any]:
-        size, gather = self.size, self.gather
+        size, image = self.size, self.image
 
         @inline
         def columns(
-            table: int, scratch: int, source: int, channels: int, first: int, last: int
-        ) -> Any:
-            """Address of the columns of output rows first..last, and the stride of their rows."""
+            table: int, scratch: int, sample: int, count: int, channel: int, channels: int,
+            first: int, last: int,
+        ) -> Any:  # fmt: skip
+            """Columns of output rows first..last of some channels of some samples.
+
+            Their address, the stride of their rows, and that from one sample to the next.
+            """
             width = argument(table, word.OUT_WIDTH)
-            target = source + size * first * width
-            stride = argument(table, word.IMAGE_STRIDES + 1)
-            if argument(table, word.PLAIN) == 0:
-                target, stride = scratch + size * weights_size(table), (last - first) * width
-                gather(table, target, source, channels, first, last)
-            return target, stride
+            target = image(table, sample, channel) + size * first * width
+            row, next = argument(table, word.IMAGE_STRIDES + 1), argument(table, word.IMAGE_STRIDES)
+            if argument(table, word.COLUMNS_AT) != 0:
+                target, row = place(table, scratch, word.COLUMNS_AT), (last - first) * width
+                next = channels * taps(table) * row
+                for i in range(count):
+                    source = image(table, sample + i, channel)
+                    lay_out(
+                        argument(table, word.GATHER), table, target + size * i * next, source,
+                        channels, first, last,
+                    )  # fmt: skip
+            return target, row, next
 
         return columns
 
@@ -130,9 +132,10 @@ class Parts:
         def weights(table: int, scratch: int) -> Any:
             """Address of the matrix of weights, and the stride of its rows."""
             matrix, row = argument(table, word.WEIGHT), argument(table, word.WEIGHT_STRIDES)
-            if argument(table, word.COPY_WEIGHT) != 0:
-                matrix, row = scratch, group_channels(table) * taps(table)
-                copy(table, scratch)
+            if argument(table, word.WEIGHT_AT) != 0:
+                matrix = place(table, scratch, word.WEIGHT_AT)
+                row = group_channels(table) * taps(table)
+                copy(table, matrix)
             return matrix, row
 
         return weights
@@ -163,9 +166,9 @@ class Parts:
             at += channel * argument(table, word.RESULT_STRIDES + 1)
             matrix = argument(table, word.RESULT) + size * at
             row = argument(table, word.RESULT_STRIDES + 1)
-            if argument(table, word.COPY_RESULT) != 0:
+            if argument(table, word.RESULT_AT) != 0:
                 array, row = matrix, places(table)
-                matrix = scratch + size * (weights_size(table) + argument(table, word.COLUMNS_SIZE))
+                matrix = place(table, scratch, word.RESULT_AT)
                 copy(table, array, matrix)
             return matrix, row
 
@@ -175,36 +178,42 @@ class Parts:
 def forward(dtype: str) -> Callable[..., None]:
     """The kernel of the convolution; its range counts samples."""
     parts = Parts(dtype)
-    size, columns, image = parts.size, parts.columns, parts.image
-    weights, result = parts.weights, parts.result
+    size, columns, weights, result = parts.size, parts.columns, parts.weights, parts.result
 
     @inline
     def chunk(
-        table: int, scratch: int, source: int, matrix: int, row: int, target: int, step: int,
+        table: int, scratch: int, sample: int, count: int, group: int, matrix: int, row: int,
         first: int, last: int,
     ) -> None:  # fmt: skip
-        """Output rows first..last of a group of a sample."""
-        channels, width = group_channels(table), argument(table, word.OUT_WIDTH)
-        right, stride = columns(table, scratch, source, channels, first, last)
-        multiply(
-            argument(table, word.PRODUCT), matrix, row, 1, right, stride, 1,
-            target + size * first * width, step,
-            channels * taps(table), group_outputs(table), (last - first) * width, 0, 0, 0,
-        )  # fmt: skip
+        """Output rows first..last of a group of some samples."""
+        channels, outputs = group_channels(table), group_outputs(table)
+        width, some = argument(table, word.OUT_WIDTH), argument(table, word.CHANNEL_STEP)
+        matrix += size * group * outputs * row
+        target, step = result(table, scratch, sample, group * outputs)
+        for c in range(0, channels, some):
+            terms = min(some, channels - c)
+            right, stride, next = columns(
+                table, scratch, sample, count, group * channels + c, terms, first, last
+            )
+            multiply(
+                argument(table, word.PRODUCT), matrix + size * c * taps(table), row, 1,
+                right, stride, 1, next,
+                target + size * first * width, step, argument(table, word.RESULT_STRIDES), count,
+                terms * taps(table), outputs, (last - first) * width, c,
+                place(table, scratch, word.LEFT_AT), place(table, scratch, word.RIGHT_AT),
+            )  # fmt: skip
 
     def conv2d(table: int, begin: int, end: int) -> None:
         scratch = enter(table)
         matrix, row = weights(table, scratch)
-        outputs, channels = group_outputs(table), group_channels(table)
-        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.CHUNK)
-        for sample in range(begin, end):
+        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.ROW_STEP)
+        samples = argument(table, word.SAMPLE_STEP)
+        for sample in range(begin, end, samples):
+            count = min(samples, end - sample)
             for group in range(argument(table, word.GROUPS)):
-                source = image(table, sample, group * channels)
-                left = matrix + size * group * outputs * row
-                target, step = result(table, scratch, sample, group * outputs)
                 for y in range(0, height, rows):
                     last = min(height, y + rows)
-                    chunk(table, scratch, source, left, row, target, step, y, last)
+                    chunk(table, scratch, sample, count, group, matrix, row, y, last)
         leave(table, scratch)
 
     return conv2d
@@ -221,33 +230,52 @@ def input_gradient(dtype: str, across: int) -> Callable[..., None]:
 
     @inline
     def chunk(
-        table: int, scratch: int, matrix: int, row: int, source: int, step: int, target: int,
-        channels: int,
+        table: int, scratch: int, matrix: int, row: int, source: int, step: int,
+        sample: int, count: int, channel: int, channels: int, first: int, last: int,
     ) -> None:  # fmt: skip
-        """Some channels of a group of a sample."""
-        columns, stride = target, argument(table, word.IMAGE_STRIDES + 1)
-        if argument(table, word.PLAIN) == 0:
-            columns, stride = scratch + size * weights_size(table), places(table)
+        """What output rows first..last give some channels of some samples."""
+        width, target = argument(table, word.OUT_WIDTH), image(table, sample, channel)
+        stride, next = argument(table, word.IMAGE_STRIDES + 1), argument(table, word.IMAGE_STRIDES)
+        plain = argument(table, word.COLUMNS_AT) == 0
+        if not plain:
+            target, stride = place(table, scratch, word.COLUMNS_AT), (last - first) * width
+            next = channels * taps(table) * stride
         multiply(
-            argument(table, word.PRODUCT), matrix, 1, row, source, step, 1, columns, stride,
-            group_outputs(table), channels * taps(table), places(table), 0, 0, 0,
+            argument(table, word.PRODUCT), matrix, 1, row,
+            source + size * first * width, step, 1, argument(table, word.RESULT_STRIDES),
+            target, stride, next, count,
+            group_outputs(table), channels * taps(table), (last - first) * width, 0,
+            place(table, scratch, word.LEFT_AT), place(table, scratch, word.RIGHT_AT),
         )  # fmt: skip
-        if argument(table, word.PLAIN) == 0:
-            sum_up(table, columns, target, channels)
+        if not plain:
+            for i in range(count):
+                plane = image(table, sample + i, channel)
+                sum_up(table, target + size * i * next, plane, channels, first, last)
+
+    @inline
+    def planes(
+        table: int, scratch: int, matrix: int, row: int, sample: int, count: int, group: int
+    ) -> None:
+        """A group of some samples."""
+        outputs, channels = group_outputs(table), group_channels(table)
+        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.ROW_STEP)
+        some = argument(table, word.CHANNEL_STEP)
+        source, step = result(table, scratch, sample, group * outputs)
+        for c in range(0, channels, some):
+            left = matrix + size * (group * outputs * row + c * taps(table))
+            for y in range(0, height, rows):
+                chunk(
+                    table, scratch, left, row, source, step, sample, count,
+                    group * channels + c, min(some, channels - c), y, min(height, y + rows),
+                )  # fmt: skip
 
     def conv2d_input_grad(table: int, begin: int, end: int) -> None:
         scratch = enter(table)
         matrix, row = weights(table, scratch)
-        outputs, channels = group_outputs(table), group_channels(table)
-        some = argument(table, word.CHUNK)
-        for sample in range(begin, end):
+        samples = argument(table, word.SAMPLE_STEP)
+        for sample in range(begin, end, samples):
             for group in range(argument(table, word.GROUPS)):
-                source, step = result(table, scratch, sample, group * outputs)
-                for channel in range(0, channels, some):
-                    left = matrix + size * (group * outputs * row + channel * taps(table))
-                    target = image(table, sample, group * channels + channel)
-                    count = min(some, channels - channel)
-                    chunk(table, scratch, left, row, source, step, target, count)
+                planes(table, scratch, matrix, row, sample, min(samples, end - sample), group)
         leave(table, scratch)
 
     return conv2d_input_grad
@@ -261,7 +289,7 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
     """
     parts = Parts(dtype)
     element, size, columns = parts.element, parts.size, parts.columns
-    image, result, copy, store = parts.image, parts.result, pack(element), storer(element)
+    result, copy, store = parts.result, pack(element), storer(element)
 
     @inline
     def clear(matrix: int, count: int) -> None:
@@ -270,45 +298,45 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
 
     @inline
     def add_sample(
-        table: int, scratch: int, sums: int, sample: int, first: int, channels: int, output: int,
-        outputs: int,
-    ) -> None:  # fmt: skip
+        table: int, scratch: int, sample: int, first: int, channels: int, output: int, outputs: int
+    ) -> None:
         """Add a sample's part of the transposed gradient of some channels and outputs."""
-        space = sums + size * group_channels(table) * taps(table) * group_outputs(table)
-        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.CHUNK)
-        width, source = argument(table, word.OUT_WIDTH), image(table, sample, first)
+        height, rows = argument(table, word.OUT_HEIGHT), argument(table, word.ROW_STEP)
+        width = argument(table, word.OUT_WIDTH)
         group = output // group_outputs(table) * group_outputs(table)
         planes, step = result(table, scratch, sample, group)
         planes += size * (output - group) * step
         for y in range(0, height, rows):
             last = min(height, y + rows)
-            left, stride = columns(table, scratch, source, channels, y, last)
+            left, stride, _ = columns(table, scratch, sample, 1, first, channels, y, last)
             multiply(
-                argument(table, word.PRODUCT), left, stride, 1, planes + size * y * width, 1, step,
-                sums, outputs, (last - y) * width, channels * taps(table), outputs, sample + y,
-                0, space,
+                argument(table, word.PRODUCT), left, stride, 1,
+                planes + size * y * width, 1, step, 0,
+                place(table, scratch, word.SUMS_AT), outputs, 0, 1,
+                (last - y) * width, channels * taps(table), outputs, sample + y,
+                place(table, scratch, word.LEFT_AT), place(table, scratch, word.RIGHT_AT),
             )  # fmt: skip
 
     @inline
-    def block(table: int, scratch: int, group: int, c0: int, c1: int, o0: int, o1: int) -> None:
-        """Weights of channels c0..c1 and outputs o0..o1 of a group, summed over the samples."""
-        rows, outputs = (c1 - c0) * taps(table), o1 - o0
-        sums = weights_size(table) + argument(table, word.COLUMNS_SIZE) + result_size(table)
-        sums = scratch + size * sums
-        channel = group * group_channels(table) + c0
-        output = group * group_outputs(table) + o0
+    def block(
+        table: int, scratch: int, group: int, c: int, channels: int, o: int, outputs: int
+    ) -> None:
+        """Weights of some channels from c and outputs from o of a group, over all samples."""
+        rows, sums = channels * taps(table), place(table, scratch, word.SUMS_AT)
+        channel = group * group_channels(table) + c
+        output = group * group_outputs(table) + o
         if argument(table, word.SAMPLES) == 0:
             clear(sums, rows * outputs)
         for sample in range(argument(table, word.SAMPLES)):
-            add_sample(table, scratch, sums, sample, channel, c1 - c0, output, outputs)
+            add_sample(table, scratch, sample, channel, channels, output, outputs)
         row = argument(table, word.WEIGHT_STRIDES)
-        weight = argument(table, word.WEIGHT) + size * (output * row + c0 * taps(table))
+        weight = argument(table, word.WEIGHT) + size * (output * row + c * taps(table))
         copy(weight, row, sums, outputs, rows, 1, outputs)
 
     def conv2d_weight_grad(table: int, begin: int, end: int) -> None:
         scratch = enter(table)
         outputs, channels = group_outputs(table), group_channels(table)
-        by_output = argument(table, word.BY_OUTPUT) != 0
+        by_output, some = argument(table, word.BY_OUTPUT) != 0, argument(table, word.CHANNEL_STEP)
         span = outputs if by_output else channels
         while begin < end:
             group = begin // span
@@ -316,7 +344,8 @@ def weight_gradient(dtype: str) -> Callable[..., None]:
             last = min(span, first + end - begin)
             c0, c1 = (0 if by_output else first), (channels if by_output else last)
             o0, o1 = (first if by_output else 0), (last if by_output else outputs)
-            block(table, scratch, group, c0, c1, o0, o1)
+            for c in range(c0, c1, some):
+                block(table, scratch, group, c, min(some, c1 - c), o0, o1 - o0)
             begin += last - first
         leave(table, scratch)
 

@@ -48,8 +48,8 @@ def tiles(dtype: str) -> Callable[..., None]:
         multiply(
             argument(table, word.PRODUCT),
             argument(table, word.A) + size * a, a_row, argument(table, word.A_INNER),
-            argument(table, word.B) + size * b, argument(table, word.B_INNER), b_column,
-            argument(table, word.C) + size * c, c_row,
+            argument(table, word.B) + size * b, argument(table, word.B_INNER), b_column, 0,
+            argument(table, word.C) + size * c, c_row, 0, 1,
             argument(table, word.INNER), rows, end - begin, argument(table, word.ACCUMULATE),
             scratch if left != 0 else 0, scratch + size * left if right != 0 else 0,
         )  # fmt: skip

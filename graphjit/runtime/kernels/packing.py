@@ -84,6 +84,7 @@ def _beside(element: Type, lines: int) -> Callable[..., None]:
                 at = source + size * (m * lines + k * column)
                 to = target + size * lines * (m * inner + k)
                 for _ in range(some):
+                    prefetch(at + size * _FEW_TERMS * column, False)
                     store(to, 0, load(at, 0))
                     to += size * lines
                     at += size * column

@@ -14,15 +14,15 @@ from .packing import pack, panels
 from .tiles import strip, tile
 
 #: `multiply(address of a product's function, *its operands)`
-multiply = call(None, *[i64] * 14)
+multiply = call(None, *[i64] * 17)
 
 
 def product(dtype: str) -> Callable[..., None]:
     """The function of a product; kernels call it by its address, so that its code is made once.
 
-    Operands as in `tiles.tile`. With `left_space`, room for a block of rows, those are copied to
-    panels as high as a tile; with `right_space`, room for a block of a strip, columns of b need
-    not be neighbours.
+    Operands as in `tiles.tile`; a is multiplied by `count` matrices b, which are `b_next` elements
+    apart. With `left_space`, room for a block of rows, those are copied to panels as high as a
+    tile; with `right_space`, room for a block of a strip, columns of b need not be neighbours.
     """
     element = REAL[dtype]
     size, lanes = element.size, lanes_of(element)
@@ -34,10 +34,14 @@ def product(dtype: str) -> Callable[..., None]:
 
     @inline
     def even_strip(columns: int) -> Any:
-        """Columns of the next strip: four vectors are two and two, not three and one."""
+        """Columns of the next strip: four vectors are two and two, not three and one.
+
+        Not even a last vector that is not full is left alone, which would have nothing to overlap.
+        """
         count = (columns + lanes - 1) // lanes
         strips = (count + vectors - 1) // vectors
-        return min(columns, (count + strips - 1) // strips * lanes)
+        width = min(columns, (count + strips - 1) // strips * lanes)
+        return width - lanes if lanes < width and 0 < columns - width < lanes else width
 
     @inline
     def wide_strips(
@@ -80,21 +84,24 @@ def product(dtype: str) -> Callable[..., None]:
             n += width
 
     def product(
-        a: int, a_row: int, a_inner: int, b: int, b_inner: int, b_column: int, c: int, c_row: int,
-        inner: int, rows: int, columns: int, accumulate: int, left_space: int, right_space: int,
+        a: int, a_row: int, a_inner: int, b: int, b_inner: int, b_column: int, b_next: int,
+        c: int, c_row: int, c_next: int, count: int, inner: int, rows: int, columns: int,
+        accumulate: int, left_space: int, right_space: int,
     ) -> None:  # fmt: skip
         for k in range(0, inner, tiling.BLOCK_TERMS):
             terms = min(tiling.BLOCK_TERMS, inner - k)
             for m in range(0, rows, high):
-                count, left = min(high, rows - m), a + size * (m * a_row + k * a_inner)
+                some, left = min(high, rows - m), a + size * (m * a_row + k * a_inner)
                 panel, row, next = lines * a_row, a_row, a_inner
                 if left_space != 0:
-                    copy_left(left_space, left, count, terms, a_row, a_inner)
+                    copy_left(left_space, left, some, terms, a_row, a_inner)
                     left, panel, row, next = left_space, lines * terms, 1, lines
-                block(
-                    left, panel, row, next, b + size * k * b_inner, b_inner, b_column,
-                    c + size * m * c_row, c_row, terms, count, columns,
-                    accumulate if k == 0 else 1, right_space,
-                )  # fmt: skip
+                for i in range(count):
+                    block(
+                        left, panel, row, next,
+                        b + size * (i * b_next + k * b_inner), b_inner, b_column,
+                        c + size * (i * c_next + m * c_row), c_row, terms, some, columns,
+                        accumulate if k == 0 else 1, right_space,
+                    )  # fmt: skip
 
     return product

@@ -21,6 +21,7 @@ from llvmlite import ir
 from ...errors import CompileError
 from . import operators
 from .hints import Lanes, annotate
+from .names import fixed_names
 from .types import (
     Type,
     constant,
@@ -67,12 +68,19 @@ class Slot:
 
 @dataclass(slots=True)
 class Scope:
-    """One emission of one function: its variables, and where and with what it returns."""
+    """One emission of one function: its variables, and where and with what it returns.
+
+    A return that nothing else can follow gives `result` as it is. Those from within branches and
+    loops, which are `nested`, need a variable for it and a block `exit` where all of them meet.
+    """
 
     outer: Mapping[str, Any]
+    fixed: frozenset[str] = frozenset()
     names: dict[str, Any] = field(default_factory=dict)
     result: Any = None
     exit: Any = None
+    nested: int = 0
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +93,11 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A function's tree, the names it assigns, and those it finds outside itself."""
+    """A function's tree, the names it assigns, which of these once, and those it finds outside."""
 
     tree: ast.FunctionDef
     assigned: frozenset[str]
+    fixed: frozenset[str]
     outer: Mapping[str, Any]
 
 
@@ -109,7 +118,7 @@ def read(function: Callable[..., Any]) -> Source:
 def parsed(tree: ast.FunctionDef, outer: Mapping[str, Any]) -> Source:
     """The source whose tree is `tree`, with names from `outer`."""
     stores = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _is_store(n)}
-    return Source(tree, frozenset(stores), outer)
+    return Source(tree, frozenset(stores), fixed_names(tree), outer)
 
 
 def _is_store(name: ast.Name) -> bool:
@@ -171,6 +180,9 @@ class Emitter:
         match target:
             case ast.Name(id=name):
                 names = self.scope.names
+                if name in self.scope.fixed:
+                    names[name] = self.settled(value)
+                    return
                 if name not in names:
                     names[name] = self.variable(value)
                 names[name] = self.put(names[name], value)
@@ -207,14 +219,16 @@ class Emitter:
     @contextmanager
     def loop(self, next: Any, after: Any) -> Iterator[None]:
         self.loops.append(Loop(next, after))
+        self.scope.nested += 1
         yield
+        self.scope.nested -= 1
         self.loops.pop()
 
     # --- statements ---------------------------------------------------------------------------
 
     def statements(self, body: Sequence[ast.stmt]) -> None:
         for statement in body:
-            if self.builder.block.is_terminated:
+            if self.scope.is_over or self.builder.block.is_terminated:
                 return
             try:
                 self.statement(statement)
@@ -257,10 +271,12 @@ class Emitter:
             return
         then, other, after = self.block("then"), self.block("else"), self.block("endif")
         self.builder.cbranch(self.truth(test), then, other)
+        self.scope.nested += 1
         for block, statements in ((then, body), (other, orelse)):
             self.at(block)
             self.statements(statements)
             self.go(after)
+        self.scope.nested -= 1
         self.at(after)
 
     def loop_over(self, target: ast.expr, iterable: ast.expr, body: Sequence[ast.stmt]) -> None:
@@ -324,18 +340,30 @@ class Emitter:
         self.at(after)
 
     def leave(self, value: Any) -> None:
+        scope = self.scope
+        if scope.exit is None and not scope.nested:
+            scope.result, scope.is_over = self.settled(value), True
+            return
+        if scope.exit is None:
+            scope.exit = self.block("return")
         if value is not None:
-            if self.scope.result is None:
-                self.scope.result = self.variable(value)
-            self.scope.result = self.put(self.scope.result, value)
-        self.go(self.scope.exit)
+            if scope.result is None:
+                scope.result = self.variable(value)
+            scope.result = self.put(scope.result, value)
+        self.go(scope.exit)
+
+    def settled(self, value: Any) -> Any:
+        """What a variable would hold of `value`."""
+        if isinstance(value, (tuple, list)):
+            return tuple(map(self.settled, value))
+        return materialised(value) if isinstance(value, (bool, int, float)) else value
 
     # --- calls --------------------------------------------------------------------------------
 
     def inlined(self, source: Source, arguments: Sequence[Any]) -> Any:
         """Emit a function's body here; its value, or None."""
         caller, loops = self.scope, self.loops
-        self.scope = Scope(source.outer, exit=self.block("return"))
+        scope = self.scope = Scope(source.outer, source.fixed)
         self.loops = []
         parameters = [parameter.arg for parameter in source.tree.args.args]
         for name, value in zip(parameters, arguments, strict=True):
@@ -344,9 +372,11 @@ class Emitter:
             else:
                 self.scope.names[name] = value
         self.statements(source.tree.body)
-        self.go(self.scope.exit)
-        self.at(self.scope.exit)
-        result = None if self.scope.result is None else self.get(self.scope.result)
+        result = scope.result
+        if scope.exit is not None:
+            self.go(scope.exit)
+            self.at(scope.exit)
+            result = None if result is None else self.get(result)
         self.scope, self.loops = caller, loops
         return result
 

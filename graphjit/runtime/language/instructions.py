@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from ..objects import vector_registers
 from .emit import instruction
 from .types import (
     Type,
@@ -236,6 +237,28 @@ def vector_loader(kind: Any, scope: int | None = None, fill: Any = 0) -> Callabl
     return load
 
 
+@instruction
+def lane_mask(builder: Any, kind: Any, first: Any, last: Any) -> Any:
+    """A mask of a vector's lanes from `first` up to `last`, for loads in a loop: made but once."""
+    return builder.sext(
+        _between(builder, first, last, kind), ir.VectorType(i32.llvm, kind.count)
+    )
+
+
+def masked_loader(kind: Any, scope: int | None = None) -> Callable[..., Any]:
+    """An instruction `load(address, index, mask)` of a vector; lanes that are left out are 0."""
+
+    @instruction
+    def load(builder: Any, address: Any, index: Any, mask: Any) -> Any:
+        at = _vector_pointer(builder, address, kind, index)
+        lanes = builder.icmp_signed("<", mask, constant(0, mask.type))
+        name = f"llvm.masked.load.{_suffix(kind)}.p0"
+        operands = (at, i32.llvm(bytes_of(kind.element)), lanes, constant(0, kind))
+        return _tag(builder, intrinsic(builder, name, kind, *operands), scope)
+
+    return load
+
+
 def vector_storer(kind: Any, scope: int | None = None) -> Callable[..., Any]:
     """An instruction `store(address, index, value, last)` of a vector's lanes up to `last`."""
 
@@ -247,11 +270,27 @@ def vector_storer(kind: Any, scope: int | None = None) -> Callable[..., Any]:
         if last == kind.count:
             _tag(builder, builder.store(value, at, align=align), scope)
             return
-        name = f"llvm.masked.store.{_suffix(kind)}.p0"
-        operands = (value, at, i32.llvm(align), _between(builder, 0, last, kind))
-        _tag(builder, intrinsic(builder, name, ir.VoidType(), *operands), scope)
+        if not is_runtime(last) or vector_registers() == 32:
+            _store_masked(builder, at, value, last, scope)
+            return
+        # Without registers for masks a masked store is slow, also where all lanes count.
+        full = builder.icmp_signed(">=", last, i64.llvm(kind.count))
+        with builder.if_else(full) as (then, otherwise):
+            with then:
+                _tag(builder, builder.store(value, at, align=align), scope)
+            with otherwise:
+                _store_masked(builder, at, value, last, scope)
 
     return store
+
+
+def _store_masked(builder: Any, at: Any, value: Any, last: Any, scope: int | None) -> None:
+    """Store the lanes of `value` up to `last`."""
+    kind = value.type
+    name = f"llvm.masked.store.{_suffix(kind)}.p0"
+    align = i32.llvm(bytes_of(kind.element))
+    operands = (value, at, align, _between(builder, 0, last, kind))
+    _tag(builder, intrinsic(builder, name, ir.VoidType(), *operands), scope)
 
 
 def _vector_pointer(builder: Any, address: Any, kind: Any, index: Any) -> Any:

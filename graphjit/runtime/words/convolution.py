@@ -37,13 +37,19 @@ three is computed from the others.
     _RESULT_1,
     _RESULT_2,
     _RESULT_3,
-    PLAIN,  # 1 if the image's planes are the columns: a kernel of 1 x 1 and nothing else
-    COPY_WEIGHT,  # 1 if the matrix of weights must be copied to lie in rows without gaps
-    COPY_RESULT,  # 1 if the planes of the result must be
     BY_OUTPUT,  # the weight's gradient: 1 if the range counts output channels, 0 for channels
-    CHUNK,  # output rows laid out as columns at a time; for the image's gradient, channels
-    COLUMNS_SIZE,  # elements of those columns
-    PRODUCT,  # address of the function that computes matrix products
+    SAMPLE_STEP,  # samples, channels and output rows whose columns are laid out at a time
+    CHANNEL_STEP,
+    ROW_STEP,
+    PRODUCT,  # addresses of the functions that multiply matrices, and lay out columns
+    GATHER,
     SCRATCH,
+    # Where parts of the scratch begin, in bytes from its start; 0 for those that are not needed.
+    WEIGHT_AT,  # a copy of the weights, if they do not lie in rows without gaps
+    COLUMNS_AT,  # columns; not needed for a kernel of 1 x 1 and nothing else
+    RESULT_AT,  # a copy of a group's planes of the result, if they have gaps
+    SUMS_AT,  # sums of the weights' gradient
+    LEFT_AT,  # what a matrix product copies of its factors
+    RIGHT_AT,
     WORDS,
-) = range(40)
+) = range(45)

@@ -1,0 +1,221 @@
+"""Closing a recording: what it returns and leaves behind becomes a graph and a `Recording`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TraceRefused
+from ..ir.graph import Graph, Value
+from .recording import (
+    NUMBERS,
+    Again,
+    Argument,
+    Assignment,
+    AttributeTensor,
+    Captured,
+    Chain,
+    Existing,
+    Fresh,
+    GradOf,
+    Number,
+    Output,
+    Recording,
+    Source,
+    element_strides,
+    memory_order,
+    overlaps_itself,
+)
+from .symnumber import SymNumber, plain
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .recorder import Recorder, Root
+
+
+def finish(recorder: Recorder, results: Sequence[Tensor | SymNumber]) -> Recording:
+    """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
+    everything: list[Any] = list(results)
+    grads: list[tuple[Tensor | int, int | None]] = []
+    for owner, before in recorder.grads.values():
+        if owner._grad is not before or id(owner) in recorder.grads_written:
+            place = None if owner._grad is None else len(everything)
+            grads.append((recorder.owner(owner), place))
+            everything += [] if owner._grad is None else [owner._grad]
+    assignments = _assignments(recorder, everything)
+    if any(recorder.made(x) and x._grad is not None for x in everything):
+        recorder.refuse("a tensor that the function has made leaves it with a gradient")
+    numbers = [type(x) is SymNumber for x in everything]
+    everything = [x.tensor if type(x) is SymNumber else x for x in everything]
+    for tensor in everything:
+        tensor._tracked()  # so that a view of what was written has found its place on the tape
+    roots = _differentiable(recorder, everything)
+    outputs, values, orders = _results(recorder, everything, numbers, roots)
+    first_seen = len(values)
+    values += [point.value for point in recorder.points if point.value is not None]
+    for told, places in recorder.told:
+        places.extend(range(len(values), len(values) + len(told)))
+        values += told
+    _check_overlap(recorder)
+    if any(tensor._grad_fn is not before for tensor, before in recorder.tapes):
+        recorder.refuse("a tensor from outside was changed in place by an op that the tape follows")
+    if recorder.refusal is not None:
+        raise TraceRefused(recorder.refusal)
+    written = [root for root in recorder.inputs if root.written]
+    recording = Recording(
+        _graph(recorder, recorder.inputs, values, written),
+        [element_strides(root.array) for root in recorder.inputs],
+        [root.source for root in recorder.inputs if root.source is not None],
+        [root.source for root in written if root.source is not None],
+        outputs,
+        orders,
+        grads,
+        recorder.draws,
+        recorder.effects,
+        recorder.predicates,
+        [recorder.owner(tensor) for tensor in recorder.grads_absent if not recorder.made(tensor)],
+        recorder.points,
+        first_seen,
+        assignments,
+    )
+    if roots:
+        from .differentiate import differentiate
+
+        differentiate(recorder, recording, roots, everything)
+    return recording
+
+
+def _graph(
+    recorder: Recorder, inputs: Sequence[Root], values: Sequence[Value], written: Sequence[Root]
+) -> Graph:
+    return Graph(
+        tuple(root.initial for root in inputs if root.initial is not None),
+        tuple(recorder.builder.nodes),
+        tuple(values),
+        tuple((root.initial, root.value) for root in written if root.initial is not None),
+        checks=tuple(recorder.checks),
+    )
+
+
+def _differentiable(recorder: Recorder, results: Sequence[Tensor]) -> list[Tensor]:
+    """The results made here through which a backward may still go."""
+    found: dict[int, Tensor] = {}
+    for tensor in results:
+        node = tensor._grad_fn
+        alive = tensor._requires_grad and node is not None and node.saved is not None
+        if alive and recorder.entry(tensor).root.source is None:
+            found[id(tensor)] = tensor
+    return list(found.values())
+
+
+def _results(
+    recorder: Recorder, results: Sequence[Tensor], numbers: Sequence[bool], roots: Sequence[Tensor]
+) -> tuple[list[Output], list[Value], dict[int, tuple[int, ...]]]:
+    """How each result is made at each replay, what is to be computed for that, in which order.
+
+    `numbers` tells which results are Python numbers, `roots` are those to be differentiated.
+    """
+    distinct = {id(tensor): tensor for tensor in results}
+    made = _Results(recorder, Counter(recorder.entry(t).root for t in distinct.values()))
+    first: dict[int, int] = {}
+    cotangents = {id(tensor): number for number, tensor in enumerate(roots)}
+    for number, tensor in enumerate(results):
+        source = recorder.entry(tensor).root.source
+        known = first.setdefault(id(tensor), number)
+        if numbers[number]:
+            made.outputs.append(Number(made.add(recorder.read(tensor))))
+        elif known < number:
+            made.outputs.append(Again(known))
+        elif source is not None and not isinstance(source, NUMBERS):
+            made.outputs.append(_existing(recorder, tensor, source, recorder.entry(tensor).chain))
+        else:
+            made.outputs.append(made.fresh(tensor, cotangents.get(id(tensor))))
+    return made.outputs, made.values, made.orders
+
+
+def _existing(recorder: Recorder, tensor: Tensor, source: Source, chain: Chain) -> Existing:
+    position = recorder.positions.get(id(tensor))
+    requires_grad = tensor._requires_grad
+    detached = tensor._view is None or not tensor._view.differentiable
+    if position is not None:
+        return Existing(Argument(position), (), requires_grad, detached, True)
+    if isinstance(source, GradOf):
+        owner = recorder.tapes[source.owner][0] if isinstance(source.owner, int) else source.owner
+        same = recorder.grads[id(owner)][1] is tensor
+    elif isinstance(source, AttributeTensor):
+        same = recorder.found[source] is tensor
+    else:
+        same = isinstance(source, Captured) and source.tensor is tensor
+    return Existing(source, chain, requires_grad, detached, same)
+
+
+def _check_overlap(recorder: Recorder) -> None:
+    """A written input must not share memory with another one."""
+    arrays = [root.array for root in recorder.inputs]
+    for root in recorder.inputs:
+        if root.written and overlaps_itself(root.array):
+            recorder.refuse("a tensor written in the step has elements that share memory")
+        if root.written and any(
+            other is not root.array and np.may_share_memory(root.array, other)
+            for other in arrays
+        ):
+            recorder.refuse("a tensor written in the step shares memory with another one it uses")
+
+
+def _assignments(recorder: Recorder, results: list[Any]) -> list[Assignment]:
+    """What is left in attributes; tensors and symbolic numbers join the results."""
+    found = []
+    for (_, name), owner in recorder.assigned.items():
+        value = vars(owner)[name]
+        if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
+            found.append(Assignment(owner, name, len(results), None))
+            results.append(value)
+        else:
+            found.append(Assignment(owner, name, None, plain(value)))
+    return found
+
+
+class _Results:
+    """Collects what a recording returns.
+
+    Attributes:
+        owners: how many results look into each root.
+        values: what the graph is to compute, by place; `orders` as in `Recording`.
+    """
+
+    def __init__(self, recorder: Recorder, owners: Counter[Root]) -> None:
+        self.recorder = recorder
+        self.owners = owners
+        self.outputs: list[Output] = []
+        self.values: list[Value] = []
+        self.orders: dict[int, tuple[int, ...]] = {}
+        self.places: dict[Root, int] = {}
+
+    def add(self, value: Value) -> int:
+        """Have the graph compute `value`; returns its place."""
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def fresh(self, tensor: Tensor, cotangent: int | None) -> Fresh:
+        """A tensor that the call has computed."""
+        entry = self.recorder.entry(tensor)
+        root, joined = entry.root, self.owners[entry.root] > 1
+        if cotangent is not None and joined:
+            self.recorder.refuse("results that share memory require grad")
+        node = None if cotangent is not None else tensor._grad_fn
+        tape = (node, tensor._output_number)
+        chain: Chain | None = None
+        if not joined and tensor._array.flags.c_contiguous:
+            place = self.add(self.recorder.read(tensor))
+        else:
+            chain = entry.chain
+            if root not in self.places:
+                self.places[root] = self.add(root.value)
+            place = self.places[root]
+            order = memory_order(root.array)
+            if order is not None:
+                self.orders[place] = order
+        return Fresh(place, chain, joined, tensor._requires_grad, tape, cotangent)

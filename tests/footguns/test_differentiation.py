@@ -1,0 +1,348 @@
+"""Differentiation
+
+Gradients flow into, out of and through traced functions as they do eagerly, and end up in the same
+`.grad`s, to any order.
+"""
+
+import pytest
+
+import graphjit as gj
+from graphjit import nn, optim
+
+from .harness import traced, trap
+
+
+def weighted(call):
+    """An argument that requires grad."""
+    return ((gj.arange(4.0) + call).requires_grad_(),)
+
+
+@trap(variants=1, replays=9)
+def test_gradients_accumulate():
+    """`backward` over several calls adds to `.grad`; zeroing it in between starts anew."""
+    weight = gj.ones(4, requires_grad=True)
+    weight.grad = gj.zeros(4)
+
+    def step(x):
+        (weight * x).sum().backward()
+
+    def change(n):
+        weight.grad.zero_()
+
+    return step, change
+
+
+@trap
+def test_gradients_that_come_and_go():
+    """`.grad` that is None, a tensor, or shared with another tensor is what it is eagerly."""
+    weight, other = gj.ones(4, requires_grad=True), gj.ones(4, requires_grad=True)
+
+    def step(x):
+        (weight * x + other).sum().backward()
+        return weight.grad
+
+    def change(n):
+        weight.grad = None if n % 2 else gj.ones(4)
+        other.grad = None
+
+    return step, change
+
+
+@trap(variants=2)
+def test_accumulation_over_micro_batches():
+    """Gradients of several batches add up before one step of the optimizer."""
+    weight = gj.ones(4, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.1, momentum=0.5)
+    accumulate = traced(lambda x: (weight * x).pow(2).mean().backward())
+    calls = iter(range(100))
+
+    @traced
+    def update():
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+
+    weight.grad = gj.zeros(4)
+
+    def step(x):
+        accumulate(x)
+        if next(calls) % 3 == 2:
+            update()
+
+    return step
+
+
+@trap
+def test_grad_mode():
+    """`no_grad`, `inference_mode` and `set_grad_enabled` around the call decide about gradients."""
+    weight, mode = gj.ones(4, requires_grad=True), 0
+    run = traced(lambda x: (weight * x).detach() + float(gj.is_grad_enabled()))
+
+    def step(x):
+        with (gj.enable_grad, gj.no_grad, gj.inference_mode)[mode]():
+            return run(x)
+
+    def change(n):
+        nonlocal mode
+        mode = n % 3
+
+    return step, change
+
+
+@trap(variants=1)
+def test_grad_mode_inside():
+    """`no_grad` inside the function cuts the tape where it does eagerly."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        weight.grad = None
+        with gj.no_grad():
+            factor = weight * 2
+        (weight * factor * x).sum().backward()
+        with gj.no_grad():
+            weight.sub_(0.1 * weight.grad)
+        return factor
+
+    return step
+
+
+@trap(arguments=weighted)
+def test_results_used_in_an_eager_loss():
+    """A traced forward whose result goes into an eager loss gets its gradients back."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+    forward = traced(lambda x: model(x))
+
+    def step(x):
+        model.zero_grad()
+        loss = forward(x).pow(2).sum()
+        loss.backward()
+        return loss.detach(), x.grad
+
+    return step
+
+
+@trap(arguments=weighted)
+def test_gradients_of_arguments():
+    """Gradients with respect to arguments are accumulated in the arguments of this call."""
+
+    def step(x):
+        y = (x**3).sum()
+        y.backward()
+        return x.grad
+
+    return step
+
+
+@trap(arguments=weighted)
+def test_gradients_returned():
+    """`autograd.grad` inside the function returns the gradients, and touches no `.grad`."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        return gj.autograd.grad((x * weight**2).sum(), [x, weight])
+
+    return step
+
+
+@trap(variants=2)
+def test_double_backward():
+    """A gradient penalty, the gradient of a gradient, is the eager one."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+
+    def step(x):
+        model.zero_grad()
+        point = x.view(1, 4).detach().requires_grad_()
+        (slope,) = gj.autograd.grad(model(point).sum(), point, create_graph=True)
+        loss = ((slope.norm() - 1) ** 2).mean()
+        loss.backward()
+        return loss.detach()
+
+    return step
+
+
+@trap(eager="leaves it with a gradient")
+def test_a_result_with_a_gradient():
+    """A result that carries a `.grad` of its own has it at every call."""
+
+    def step(x):
+        point = x.detach().requires_grad_()
+        point.pow(2).sum().backward()
+        return point
+
+    return step
+
+
+@trap(variants=1)
+def test_an_inner_loop():
+    """A step of gradient descent inside the function may be differentiated itself."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        weight.grad = None
+        inner = (weight * x).pow(2).mean()
+        (slope,) = gj.autograd.grad(inner, weight, create_graph=True)
+        ((weight - 0.1 * slope) * x).sum().backward()
+
+    return step
+
+
+@trap
+def test_custom_functions():
+    """A custom `Function` runs its own forward and backward; what they read is guarded."""
+    weight, scale = gj.ones(4, requires_grad=True), 1.0
+
+    class Scaled(gj.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            ctx.scale = scale
+            return x * scale
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.scale * 10
+
+    def step(x):
+        weight.grad = None
+        Scaled.apply(weight * x).sum().backward()
+
+    def change(n):
+        nonlocal scale
+        scale = float(n)
+
+    return step, change
+
+
+@trap
+def test_hooks_on_the_way():
+    """Hooks on results inside the function change gradients as they do eagerly."""
+    weight, factor = gj.ones(4, requires_grad=True), 1.0
+
+    def step(x):
+        weight.grad = None
+        y = weight * x
+        y.register_hook(lambda g: g * factor)
+        y.retain_grad()
+        y.sum().backward()
+        return y.grad
+
+    def change(n):
+        nonlocal factor
+        factor = float(n)
+
+    return step, change
+
+
+@trap(variants=1)
+def test_retained_graphs():
+    """`retain_graph` allows a second backward, which adds its gradients again."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        weight.grad = None
+        loss = (weight * x).pow(2).sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+
+    return step
+
+
+@trap(variants=1)
+def test_clipping():
+    """Clipping by norm and by value changes the gradients that the optimizer sees."""
+    model = nn.Linear(4, 2)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        model(x.view(1, 4)).pow(2).sum().backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_value_(model.parameters(), 0.3)
+        optimizer.step()
+        return norm
+
+    return step
+
+
+@trap(replays=6)
+def test_a_step_skipped():
+    """A step that is skipped because of a NaN leaves all as eager code would."""
+    weight = gj.ones(4, requires_grad=True)
+    optimizer = optim.Adam([weight], lr=0.1)
+    calls = iter(range(100))
+
+    @traced
+    def step(x):
+        optimizer.zero_grad()
+        loss = (weight * x).pow(2).mean()
+        loss.backward()
+        if not loss.isfinite():
+            return None
+        optimizer.step()
+        return loss.item()
+
+    return lambda x: step(x / 0 if next(calls) % 3 == 2 else x)
+
+
+@trap(variants=1)
+def test_parts_that_need_no_gradient():
+    """Parameters that a loss does not reach keep `.grad` None, and their optimizer skips them."""
+    used, unused = gj.ones(4, requires_grad=True), gj.ones(4, requires_grad=True)
+    optimizer = optim.Adam([used, unused], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        (used * x).sum().backward()
+        optimizer.step()
+
+    return step
+
+
+@trap(variants=1)
+def test_the_tape_of_a_loss():
+    """A loss that has been differentiated is returned with a used-up tape, as eagerly."""
+    weight = gj.ones(4, requires_grad=True)
+    run = traced(lambda x: _backward((weight * x).sum()))
+
+    def step(x):
+        weight.grad = None
+        loss = run(x)
+        with pytest.raises(RuntimeError, match="second time"):
+            (loss * loss).backward()
+        return loss
+
+    return step
+
+
+def _backward(loss):
+    loss.pow(2).backward()
+    return loss
+
+
+@trap(variants=1)
+def test_in_place_on_the_tape():
+    """In-place operations that the tape follows are differentiated as eagerly."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        weight.grad = None
+        y = weight * x
+        y[1:].mul_(3)
+        y += weight
+        y.sum().backward()
+        return y.detach()
+
+    return step
+
+
+@trap(replays=0)
+def test_a_value_changed_before_backward():
+    """Backward through a value that was overwritten in the meantime raises the same error."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        y = weight.exp()
+        loss = (y * x).sum()
+        y.add_(1)
+        loss.backward()
+
+    return step

@@ -1,0 +1,433 @@
+"""Hyper-parameters
+
+Learning rates, betas, momentum, weight decay and every other number of an optimizer are read anew
+at each call, whoever sets them. They never go stale, and changing them compiles nothing.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+
+import graphjit as gj
+from graphjit import nn, optim
+from graphjit.optim import lr_scheduler
+
+from .harness import trap
+
+OPTIMIZERS = {
+    "SGD": {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+    "Adam": {"amsgrad": True},
+    "AdamW": {"weight_decay": 0.1},
+    "RMSprop": {"centered": True, "momentum": 0.5},
+    "Adagrad": {"lr_decay": 0.01},
+    "Adadelta": {},
+    "Adamax": {"weight_decay": 0.01},
+    "Rprop": {},
+}
+
+
+def chained(optimizer):
+    first = lr_scheduler.ConstantLR(optimizer, 0.5, 20)
+    return lr_scheduler.ChainedScheduler([first, lr_scheduler.ExponentialLR(optimizer, 0.99)])
+
+
+def sequential(optimizer):
+    first = lr_scheduler.LinearLR(optimizer, 0.1, 1.0, 30)
+    return lr_scheduler.SequentialLR(optimizer, [first, SCHEDULERS["StepLR"](optimizer)], [40])
+
+
+def cyclic(optimizer):
+    cycles = "momentum" in optimizer.param_groups[0] or "betas" in optimizer.param_groups[0]
+    return lr_scheduler.CyclicLR(optimizer, 0.001, 0.02, 15, cycle_momentum=cycles)
+
+
+def one_cycle(optimizer):
+    cycles = "momentum" in optimizer.param_groups[0] or "betas" in optimizer.param_groups[0]
+    return lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=300, cycle_momentum=cycles)
+
+
+SCHEDULERS = {
+    "StepLR": lambda o: lr_scheduler.StepLR(o, 30, 0.5),
+    "MultiStepLR": lambda o: lr_scheduler.MultiStepLR(o, [20, 50, 90], 0.3),
+    "ConstantLR": lambda o: lr_scheduler.ConstantLR(o, 0.3, 50),
+    "LinearLR": lambda o: lr_scheduler.LinearLR(o, 0.2, 1.0, 70),
+    "ExponentialLR": lambda o: lr_scheduler.ExponentialLR(o, 0.98),
+    "PolynomialLR": lambda o: lr_scheduler.PolynomialLR(o, 250, 2.0),
+    "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 40, 1e-4),
+    "CosineAnnealingWarmRestarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 30, 2),
+    "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
+    "MultiplicativeLR": lambda o: lr_scheduler.MultiplicativeLR(o, lambda epoch: 0.99),
+    "ReduceLROnPlateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=3),
+    "CyclicLR": cyclic,
+    "OneCycleLR": one_cycle,
+    "SequentialLR": sequential,
+    "ChainedScheduler": chained,
+}
+
+
+class Training:
+    """A small model with an optimizer and a scheduler, and the step that trains it."""
+
+    def __init__(self, optimizer, scheduler=None, **options):
+        gj.manual_seed(0)
+        self.model = nn.Linear(3, 2)
+        options = {"lr": 0.01, **OPTIMIZERS[optimizer], **options}
+        self.optimizer = getattr(optim, optimizer)(self.model.parameters(), **options)
+        self.scheduler = scheduler and SCHEDULERS[scheduler](self.optimizer)
+
+    def step(self, x):
+        self.optimizer.zero_grad()
+        loss = (self.model(x) - 1).pow(2).mean()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def tick(self, loss):
+        """What a training loop does after each step."""
+        plateau = isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau)
+        self.scheduler.step(*[round(loss.item(), 3)] * plateau)
+
+    @property
+    def numbers(self):
+        """All that training has changed, in one array."""
+        arrays = [self.model.weight, self.model.bias]
+        arrays += [t for state in self.optimizer.state.values() for t in state.values()]
+        return np.concatenate([t.detach().numpy().ravel() for t in arrays])
+
+
+def compare(make, change, steps=200):
+    """Two trainings, one traced, with the same numbers after each step; returns the traced step."""
+    eager, twin = make(), make()
+    traced = gj.trace(twin.step)
+    for call in range(steps):
+        x = gj.sin(gj.arange(12.0) * (1.1 + call)).view(4, 3)
+        for training, step in ((eager, eager.step), (twin, traced)):
+            change(training, call, step(x).detach())
+        np.testing.assert_allclose(twin.numbers, eager.numbers, 1e-4, 1e-5, err_msg=f"step {call}")
+    assert twin.optimizer.param_groups[0]["lr"] == eager.optimizer.param_groups[0]["lr"]
+    return traced.stats()
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_with_every_scheduler(optimizer, scheduler, kernels):
+    """Each optimizer under each scheduler: 200 steps, one compile, equal to eager at every step."""
+    stats = compare(
+        functools.partial(Training, optimizer, scheduler), lambda t, _, loss: t.tick(loss)
+    )
+    assert (stats["variants"], stats["recordings"], stats["replays"]) == (1, 1, 199)
+
+
+@pytest.mark.parametrize("scheduler", [s for s in SCHEDULERS if s != "ReduceLROnPlateau"])
+@trap(calls=40, variants=1, replays=39, kept=2)
+def test_schedulers_stepped_inside(scheduler):
+    """A scheduler that is stepped inside the traced function goes on at each call."""
+    training = Training("SGD", scheduler)
+
+    def step(x):
+        loss = training.step(x.view(1, 4)[:, :3].sin())
+        training.scheduler.step()
+        return loss.detach()
+
+    return step
+
+
+NUMBERS = [
+    (name, key)
+    for name in OPTIMIZERS
+    for key, value in getattr(optim, name)([gj.zeros(1)]).defaults.items()
+    if isinstance(value, (float, int, tuple)) and not isinstance(value, bool) and key != "foreach"
+]
+
+
+@pytest.mark.parametrize(("optimizer", "key"), NUMBERS)
+def test_every_number_set_by_hand(optimizer, key, kernels):
+    """`group[key] = v` at every step, for every number of every optimizer, compiles nothing new."""
+
+    def change(training, call, _):
+        group = training.optimizer.param_groups[0]
+        factor = 1 - 0.002 * (call % 7)
+        value = group[key]
+        several = isinstance(value, tuple)
+        group[key] = tuple(v * factor for v in value) if several else (value or 0.1) * factor
+
+    start = {"SGD": {"dampening": 0.1, "nesterov": False}}.get(optimizer, {})
+    defaults = getattr(optim, optimizer)([gj.zeros(1)]).defaults
+    if isinstance(defaults[key], (int, float)):
+        start = start | {key: OPTIMIZERS[optimizer].get(key) or defaults[key] or 0.1}
+    stats = compare(functools.partial(Training, optimizer, **start), change, 50)
+    assert stats["variants"] == 1 and stats["replays"] >= 48
+
+
+@pytest.mark.parametrize(("optimizer", "key"), [
+    ("SGD", "weight_decay"), ("SGD", "momentum"), ("Adam", "weight_decay"), ("Adam", "lr"),
+    ("RMSprop", "momentum"), ("AdamW", "weight_decay"), ("Adagrad", "lr_decay"),
+])  # fmt: skip
+def test_numbers_that_cross_zero(optimizer, key, kernels):
+    """A number that becomes zero, or ceases to be, costs one recording more and no other change."""
+
+    def change(training, call, _):
+        training.optimizer.param_groups[0][key] = 0.0 if call // 25 % 2 else 0.01 + 1e-4 * call
+
+    options = {"nesterov": False} if optimizer == "SGD" else {}
+    stats = compare(functools.partial(Training, optimizer, **{key: 0.01}, **options), change)
+    assert stats["variants"] <= 2 and stats["replays"] >= 197
+
+
+@trap(variants=1)
+def test_a_learning_rate_that_is_a_tensor():
+    """A learning rate may be a tensor, written in place or by a scheduler."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=gj.tensor(0.1))
+    scheduler = lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        if n % 2:
+            optimizer.param_groups[0]["lr"].fill_(0.01 * n)
+        else:
+            scheduler.step()
+
+    return step, change
+
+
+@trap(variants=1)
+def test_numbers_of_other_types():
+    """A number may be replaced by an int, or by one of NumPy's, and still be a number."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.Adam([weight], lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        optimizer.param_groups[0]["lr"] = (1, np.float64(0.1), np.float32(0.5), 2)[n - 1]
+
+    return step, change
+
+
+@trap(replays=3)
+def test_groups_added_and_removed():
+    """Parameter groups and their parameters may be added, exchanged and removed."""
+    weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(4)]
+    optimizer = optim.Adam(weights[:1], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        sum((w * x).sum() for w in weights).backward()
+        optimizer.step()
+
+    def change(n):
+        if n == 1:
+            optimizer.add_param_group({"params": weights[1:3], "lr": 0.01})
+        elif n == 2:
+            optimizer.param_groups[0]["params"][0] = weights[3]
+        elif n == 3:
+            optimizer.param_groups.pop()
+
+    return step, change
+
+
+@trap(replays=3)
+def test_the_state_of_an_optimizer():
+    """Optimizer state may be cleared, edited in place, replaced, saved and loaded between calls."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.Adam([weight], lr=0.1)
+    saved = []
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        if n == 1:
+            saved.append(optimizer.state_dict())
+            optimizer.state[weight]["exp_avg"].zero_()
+        elif n == 2:
+            optimizer.state[weight]["step"] += 10
+            optimizer.state[weight]["exp_avg_sq"] = gj.ones(4)
+        elif n == 3:
+            optimizer.load_state_dict(saved[0])
+        else:
+            optimizer.state.clear()
+
+    return step, change
+
+
+@trap(variants=1)
+def test_two_optimizers():
+    """Two optimizers that share a traced function keep their numbers apart."""
+    a, b = nn.Parameter(gj.ones(4)), nn.Parameter(gj.ones(4))
+    first, second = optim.SGD([a], lr=0.1, momentum=0.5), optim.Adam([b], lr=0.1)
+
+    def step(x):
+        first.zero_grad()
+        second.zero_grad()
+        (a * x + b * x).sum().backward()
+        first.step()
+        second.step()
+
+    def change(n):
+        first.param_groups[0]["lr"] = 0.1 / n
+        second.param_groups[0]["betas"] = (0.9 - 0.1 * n, 0.99)
+
+    return step, change
+
+
+@trap
+def test_hooks_of_optimizers():
+    """Hooks before and after `optimizer.step` may be added, changed and removed."""
+    weight, handles, scale = nn.Parameter(gj.ones(4)), [], 1.0
+    optimizer = optim.SGD([weight], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def clamp(optimizer, args, kwargs):
+        with gj.no_grad():
+            weight.clamp_(-scale, scale)
+
+    def change(n):
+        nonlocal scale
+        scale = 0.1 * n
+        if n % 2:
+            handles.append(optimizer.register_step_post_hook(clamp))
+        else:
+            handles.pop().remove()
+
+    return step, change
+
+
+@trap
+def test_closures_of_optimizers():
+    """`optimizer.step(closure)` evaluates the closure, and returns its loss."""
+    weight, scale = nn.Parameter(gj.ones(4)), 1.0
+    optimizer = optim.SGD([weight], lr=0.1)
+
+    def step(x):
+        def closure():
+            optimizer.zero_grad()
+            loss = (weight * x * scale).pow(2).mean()
+            loss.backward()
+            return loss
+
+        return optimizer.step(closure).detach()
+
+    def change(n):
+        nonlocal scale
+        scale = 1 / n
+
+    return step, change
+
+
+@trap(calls=20, every=4)
+def test_a_number_read_by_the_function():
+    """A learning rate that the function itself reads is a number that it sees as it is now."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.1)
+
+    def step(x):
+        rate = optimizer.param_groups[0]["lr"]
+        optimizer.zero_grad()
+        (weight * x * rate).sum().backward()
+        optimizer.step()
+        return x + rate
+
+    def change(n):
+        optimizer.param_groups[0]["lr"] = 0.1 * n
+
+    return step, change
+
+
+class Signs(optim.Optimizer):
+    """An optimizer as users write them."""
+
+    def __init__(self, params, lr, scale=1.0):
+        super().__init__(params, {"lr": lr})
+        self.scale = scale
+
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if "sum" not in state:
+                    state["sum"] = gj.zeros_like(p)
+                with gj.no_grad():
+                    state["sum"].mul_(0.5).add_(p.grad.sign() * self.scale)
+                    p.sub_(group["lr"] * state["sum"])
+
+
+@trap(calls=20, every=4, replays=9)
+def test_optimizers_of_ones_own():
+    """What an optimizer of one's own reads is guarded: attributes, groups, parameters and state."""
+    a, b = nn.Parameter(gj.ones(4)), nn.Parameter(gj.ones(4))
+    optimizer = Signs([a], lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (a * x + b * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        if n == 1:
+            optimizer.scale = 3.0
+        elif n == 2:
+            optimizer.param_groups[0]["lr"] = 0.1
+            optimizer.state[a]["sum"] = gj.ones(4)
+        elif n == 3:
+            optimizer.param_groups[0]["params"].append(b)
+        else:
+            optimizer.state.clear()
+
+    return step, change
+
+
+@trap
+def test_a_step_that_is_replaced():
+    """An `optimizer.step` that is replaced, on the object or the class, is the one that runs."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = Signs([weight], lr=0.5)
+    plain = optimizer.step
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        if n % 2:
+            optimizer.step = lambda: (plain(), plain())
+        else:
+            del optimizer.step
+
+    return step, change
+
+
+@trap
+def test_what_a_scheduler_says():
+    """`scheduler.last_epoch` and its like, read by the function, are what they are at each call."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.1)
+    scheduler = lr_scheduler.StepLR(optimizer, 2)
+
+    def step(x):
+        return x * scheduler.last_epoch + scheduler.get_last_lr()[0]
+
+    def change(n):
+        optimizer.step()
+        scheduler.step()
+        scheduler.step()
+
+    return step, change

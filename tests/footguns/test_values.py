@@ -1,0 +1,156 @@
+"""Python that looks at values
+
+`if`, `while`, `assert`, `int(t)` and `.item()` do what they do eagerly. A path that was taken
+before is replayed compiled; one that was not is recorded, and nothing of the wrong one is left.
+"""
+
+import math
+
+import graphjit as gj
+
+from .harness import traced, trap
+
+
+def signed(call):
+    """Arguments whose sums change their sign."""
+    return ((gj.arange(4.0) - 1) * (-1) ** (call // 2 % 2) * (1 + call),)
+
+
+@trap(arguments=signed, variants=2)
+def test_branches():
+    """A branch is chosen by the value of this call, not of the one that was recorded."""
+    total = gj.zeros(4)
+
+    def step(x):
+        total.add_(1)
+        if x.sum() > 0:
+            total.add_(x)
+            return "positive", x * 2
+        return "negative", x - total
+
+    return step
+
+
+@trap(arguments=signed, calls=30, replays=5)
+def test_nested_branches_and_loops():
+    """`while`, `for`, early returns and `break` on values run as often as they do eagerly."""
+
+    def step(x):
+        count = 0
+        while x.abs().max() > 3:
+            x = x / 2
+            count += 1
+            if x[0] > 2:
+                break
+        for i in range(int(x.abs().sum())):
+            x = x + i
+        return x, count
+
+    return step
+
+
+
+@trap(variants=1)
+def test_items():
+    """`.item()` that is computed with or returned is the number of this call, and compiles once."""
+
+    def step(x):
+        n, m = x.sum().item(), x.argmax().item()
+        return n, m + 1, x * n, [n / 2, -n], {"n": n}
+
+    return step
+
+
+@trap(variants=1)
+def test_numbers_collected():
+    """Numbers that a caller collects are plain numbers, each of its own call."""
+    step, log = traced(lambda x: x.sum().item()), []
+
+    def run(x):
+        log.append(step(x))
+        return {type(n) for n in log} == {float}
+
+    return run
+
+
+@trap(arguments=signed)
+def test_asserts():
+    """`assert` on a value fails when it fails eagerly, with the same message."""
+
+    def step(x):
+        if not x.sum() > 0:  # what `assert` does
+            raise AssertionError("the sum is negative")
+        return x + 1
+
+    return step
+
+
+@trap(arguments=lambda call: ((gj.arange(4.0)), call % 3))
+def test_slices_by_value():
+    """Slices, shapes and indices that are values give results of the shape they have eagerly."""
+
+    def step(x, start):
+        n = int(x[start])
+        return x[n:], gj.zeros(n + 1), x[gj.tensor(start)]
+
+    return step
+
+
+@trap(arguments=lambda call: (gj.arange(4.0), 0.5 * call), variants=1, replays=9)
+def test_float_arguments():
+    """A float argument may be another at each call without a recording."""
+    return lambda x, scale: (x * scale, scale + 1)
+
+
+@trap(arguments=lambda call: (gj.arange(4.0), call % 3), variants=3)
+def test_int_arguments():
+    """An int, str or bool argument is part of what a recording is for."""
+    return lambda x, n: x.repeat(n + 1) + n
+
+
+@trap(arguments=lambda call: (gj.arange(4.0) + call % 3,))
+def test_text_of_values():
+    """Numbers formatted, rounded or given to `math` are the numbers of this call."""
+
+    def step(x):
+        n = x[0].abs().item()
+        return f"{n:.2f}", round(n, 1), math.sqrt(n), str(x[1].item())
+
+    return step
+
+
+@trap(calls=12, every=3, replays=2)
+def test_masks():
+    """`x[mask]` and `nonzero` have as many elements as the mask has in this call."""
+    limit = gj.tensor(2.0)
+
+    def step(x):
+        mask = x % 4 > limit
+        return x[mask].sum(), mask.nonzero().shape
+
+    def change(n):
+        limit.fill_(n % 2)
+
+    return step, change
+
+
+
+@trap(arguments=signed, calls=20, replays=5)
+def test_a_wrong_path_is_undone():
+    """A replay that finds itself on a wrong path leaves nothing: state, `.grad`s, generator."""
+    weight = gj.ones(4, requires_grad=True)
+    count = gj.zeros(())
+
+    def step(x):
+        count.add_(1)
+        noise = gj.rand(4)
+        loss = (weight * x * noise).sum()
+        loss.backward()
+        if weight.grad.sum() > 0:
+            with gj.no_grad():
+                weight.sub_(weight.grad)
+            weight.grad = None
+        return loss.detach()
+
+    return step
+

@@ -1,0 +1,480 @@
+"""Variables and functions
+
+Whatever plain Python a traced function reads, it sees as it is now. A replay that Python could
+contradict does not happen: the call is recorded anew, or the function is refused with a reason and
+runs eagerly.
+"""
+
+import array
+import contextvars
+import datetime
+import functools
+import random
+import time
+import types
+from collections import OrderedDict, defaultdict, deque, namedtuple
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphjit as gj
+
+from .harness import traced, trap
+
+SCALE = 1.0
+
+
+def helper(x):
+    return x * SCALE
+
+
+@trap
+def test_closure_cells():
+    """A variable of an enclosing function is read anew at each call."""
+    factor = 1.0
+
+    def change(n):
+        nonlocal factor
+        factor = float(n % 3)
+
+    return lambda x: x * factor, change
+
+
+@trap
+def test_globals():
+    """A global variable is read anew at each call, also by functions that the traced one calls."""
+
+    def change(n):
+        global SCALE
+        SCALE = float(n)
+
+    return lambda x: helper(x) + SCALE, change
+
+
+@trap
+def test_globals_that_come_and_go():
+    """A global that hides a built-in function, or no longer does, is seen."""
+
+    def change(n):
+        if n % 2:
+            globals()["abs"] = lambda x: x * 100
+        else:
+            globals().pop("abs", None)
+
+    return lambda x: abs(x), change
+
+
+@trap
+def test_contents_of_containers():
+    """Lists, dicts and sets are compared by content, however deep a value lies in them."""
+    table = {"scale": 1.0, "parts": [1.0, {"deep": (2.0, [3.0])}], "names": {"a"}}
+
+    def step(x):
+        y = x * table["scale"] + sum(table["parts"][:1]) if "b" in table["names"] else x
+        return y * table["parts"][1]["deep"][1][0] + len(table)
+
+    def change(n):
+        table["scale"] = float(n)
+        table["parts"][1]["deep"][1][0] = 10.0 * n
+        table["names"].add("ab"[n % 2])
+
+    return step, change
+
+
+@pytest.mark.parametrize("container", [
+    list, tuple, deque, np.array, set, frozenset, bytes, bytearray,
+    lambda values: OrderedDict(enumerate(values)),
+    lambda values: defaultdict(int, enumerate(values)),
+    lambda values: namedtuple("Pair", "a b")(*values),
+    lambda values: types.MappingProxyType(dict(enumerate(values))),
+])  # fmt: skip
+@trap
+def test_every_kind_of_container(container):
+    """Containers and arrays of every kind are compared by content, also when changed in place."""
+    return looped(container)
+
+
+@pytest.mark.parametrize("container", [
+    lambda values: array.array("b", values), lambda values: memoryview(bytearray(values)),
+])  # fmt: skip
+@trap(eager="cannot be guarded")
+def test_containers_that_cannot_be_seen_through(container):
+    """What a guard cannot see through is not guessed: the function runs eagerly."""
+    return looped(container)
+
+
+def looped(container):
+    """A step that computes with the items of a container, and what exchanges that."""
+    items = container([1, 2])
+    shift = 0
+
+    def change(n):
+        nonlocal items, shift
+        shift = n
+        items = container([n, n + 5])
+        if hasattr(items, "__setitem__"):
+            items[1] = 7 * n
+
+    def step(x):
+        for item in items:
+            x = x + int(item) * 2
+        return x + shift
+
+    return step, change
+
+
+@trap(replays=0)
+def test_subclasses_of_containers():
+    """A list or dict of a class of its own is compared by content and by its attributes."""
+
+    class Layers(list):
+        scale = 1.0
+
+    class Options(dict):
+        pass
+
+    layers, options = Layers([1.0]), Options(a=1.0)
+    layers.scale, options.shift = 2.0, 0.0
+
+    def change(n):
+        layers.scale = float(n)
+        options.shift = 2.0 * n
+
+    return lambda x: x * layers.scale + options.shift, change
+
+
+@trap(eager="too large to guard")
+def test_a_container_too_large():
+    """A container of more items than a guard compares makes the function run eagerly."""
+    table = list(range(1000))
+
+    def change(n):
+        table[500] = n
+
+    return lambda x: x + table[500], change
+
+
+@trap(variants=2)
+def test_order_of_a_dict():
+    """The order of a dict's entries is part of its content."""
+    table = {"a": 1.0, "b": 2.0}
+
+    def step(x):
+        for value in table.values():
+            x = x * value + value
+        return x
+
+    def change(n):
+        items = list(table.items())
+        table.clear()
+        table.update(items[::-1])
+
+    return step, change
+
+
+@trap
+def test_default_arguments():
+    """Defaults are compared: replaced ones, and mutable ones by content."""
+
+    def step(x, scale=1.0, *, parts=[1.0, 2.0], shift=0.0):  # noqa: B006  (the trap)
+        return x * scale + sum(parts) + shift
+
+    def change(n):
+        step.__kwdefaults__["parts"][0] = float(n)
+        if n == 2:
+            step.__defaults__ = (3.0,)
+        if n == 3:
+            step.__kwdefaults__["shift"] = 0.5
+
+    return step, change
+
+
+@trap
+def test_the_code_of_a_function():
+    """A function that is called and gets other code, or another wrapper, is seen."""
+
+    def inner(x):
+        return x + 1
+
+    def other(x):
+        return x + 2
+
+    codes = inner.__code__, other.__code__
+
+    def change(n):
+        inner.__code__ = codes[n % 2]
+
+    return lambda x: inner(x), change
+
+
+@trap
+def test_partials():
+    """A traced `functools.partial`, and one that is called, are followed to what they hold."""
+    options = [1.0]
+
+    def scaled(options, x, *, shift):
+        return x * options[0] + shift
+
+    bound = functools.partial(scaled, options, shift=0.5)
+    step = traced(functools.partial(bound, shift=1.0))
+
+    def change(n):
+        options[0] = float(n)
+
+    return lambda x: step(x) + bound(x), change
+
+
+@trap(variants=4)
+def test_closures_made_in_a_loop():
+    """Closures made by one loop are functions of their own, whatever they share."""
+    steps = []
+    for k in range(4):
+        shift = [float(k)]
+        steps.append(traced(lambda x, k=k, shift=shift: x * k + shift[0]))
+    calls = iter(range(100))
+
+    return lambda x: steps[next(calls) % 4](x)
+
+
+@trap
+def test_decorated_functions():
+    """What a decorator's wrapper and the function beneath it read is guarded."""
+    scale = 1.0
+
+    def doubled(function):
+        @functools.wraps(function)
+        def wrapper(x):
+            return 2 * function(x) + scale
+
+        return wrapper
+
+    @doubled
+    def inner(x):
+        return x * scale
+
+    def change(n):
+        nonlocal scale
+        scale = float(n)
+
+    return lambda x: inner(x), change
+
+
+@trap
+def test_equal_values_of_other_types():
+    """1, 1.0 and True are told apart, and so are 0.0 and -0.0."""
+    value = 1
+
+    def change(n):
+        nonlocal value
+        value = (1, 1.0, True, 0.0, -0.0)[n]
+
+    return lambda x: (gj.full((2,), value), value, 1 / (x * value)), change
+
+
+@trap
+def test_not_a_number():
+    """A NaN that stays is no change; one that comes is."""
+    value = float("nan")
+
+    def change(n):
+        nonlocal value
+        value = float("nan") if n % 2 else 1.0
+
+    return lambda x: x * value, change
+
+
+@trap
+def test_tensors_in_python_variables():
+    """A tensor that a variable or a container holds may be replaced by another."""
+    table, weight = {"w": gj.ones(4)}, gj.ones(4)
+
+    def change(n):
+        nonlocal weight
+        weight = gj.full((4,), float(n))
+        table["w"] = gj.full((4,), 10.0 * n)
+
+    return lambda x: x * weight + table["w"], change
+
+
+@trap(variants=1)
+def test_tensors_changed_in_place():
+    """A captured tensor that is written in place between calls is read anew, without recording."""
+    weight = gj.ones(4)
+
+    def change(n):
+        weight.fill_(float(n))
+        weight[1:3] += 1
+        weight.numpy()[0] = 99.0  # NumPy writes to the same memory
+
+    return lambda x: x * weight, change
+
+
+@trap
+def test_an_argument_in_place_of_a_captured_tensor():
+    """A call with the captured tensor itself as argument is not replayed for another argument."""
+    weight = gj.ones(4)
+    calls = iter(range(100))
+
+    def step(x):
+        return x + weight
+
+    run = traced(step)
+
+    return lambda x: run(weight) if next(calls) % 3 == 0 else run(x)
+
+
+@trap(replays=8)
+def test_the_kind_of_arguments():
+    """Arguments are told apart by value and type, however deep they lie in lists and dicts."""
+    step = traced(lambda x, options: x * options["scales"][0] if options["on"] else x)
+    options = [{"scales": [k], "on": k != 2} for k in (1, True, 2, 3)]
+    calls = iter(range(100))
+
+    def run(x):
+        n = next(calls)
+        return [step(x, options[n % 4]) for _ in range(2)]
+
+    return run
+
+
+@trap(replays=4)
+def test_an_argument_mutated_after_the_call():
+    """A list given as an argument may be changed by the caller: it is looked into at each call."""
+    scales = [1.0]
+    step = traced(lambda x, scales: x * scales[0])
+
+    def change(n):
+        scales[0] = float(n)
+
+    return lambda x: step(x, scales), change
+
+
+@trap
+def test_default_dtype():
+    """The default dtype that is set is the one that is used."""
+
+    def change(n):
+        gj.set_default_dtype((gj.float32, gj.float64)[n % 2])
+
+    return lambda x: gj.full((2,), 0.1) + gj.tensor(0.2), change
+
+
+@trap
+def test_python_that_a_loop_reads():
+    """The length of a list, a range, and an iterator's state decide how often a loop runs."""
+    layers, depth = [1.0, 2.0], 1
+
+    def step(x):
+        for k, layer in enumerate(layers):
+            x = x * layer + k
+        for _ in range(depth):
+            x = x + 1
+        return x
+
+    def change(n):
+        nonlocal depth
+        layers.append(float(n))
+        depth = n % 2
+
+    return step, change
+
+
+@pytest.mark.parametrize("impure", ["random", "numpy", "time"])
+def test_what_differs_by_itself(impure):
+    """Clocks and other sources of random numbers than graphjit's make the function run eagerly."""
+    source = {
+        "random": lambda: random.random(),
+        "numpy": lambda: np.random.rand(),
+        "time": lambda: time.perf_counter_ns(),
+    }[impure]
+    function = gj.trace(lambda x: x + source())
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        results = {function(gj.zeros(1, dtype=gj.float64)).item() for _ in range(10)}
+    assert len(results) == 10 and function.stats()["replays"] == 0
+
+
+@trap(eager="iterator|generator|cannot be guarded|reads what")
+def test_iterators():
+    """An iterator that the function advances cannot be replayed: the function runs eagerly."""
+    numbers = iter(range(1000))
+
+    return lambda x: x + next(numbers)
+
+
+@trap(eager="every call changes|cannot be guarded")
+def test_a_counter_of_calls():
+    """A variable that the function itself changes is changed at each call, eagerly if need be."""
+    count = 0
+
+    def step(x):
+        nonlocal count
+        count += 1
+        return x + count
+
+    return step
+
+
+@trap
+def test_values_of_pythons_own_types():
+    """Fractions, decimals, dates, paths and ranges are compared by value."""
+    things = [Fraction(1, 2), Decimal("0.5"), datetime.date(2026, 1, 1), Path("a"), range(2)]
+
+    def step(x):
+        half, tenth, day, path, numbers = things
+        return x * float(half) + float(tenth) + day.day + len(str(path)) + len(numbers)
+
+    def change(n):
+        things[n % 5] = [
+            Fraction(1, 2 + n), Decimal(n), datetime.date(2026, 1, 1 + n), Path("b" * n), range(n)
+        ][n % 5]  # fmt: skip
+
+    return step, change
+
+
+@trap(eager="cannot be guarded")
+def test_cached_functions():
+    """A function under `functools.cache` returns what its cache holds."""
+    scale = 1.0
+
+    @functools.cache
+    def cached(k):
+        return scale * k
+
+    def change(n):
+        nonlocal scale
+        scale = float(n)
+        if n % 2:
+            cached.cache_clear()
+
+    return lambda x: x * cached(3), change
+
+
+@trap(eager="cannot be guarded")
+def test_context_variables():
+    """The value of a context variable is the one of this call."""
+    variable = contextvars.ContextVar("variable", default=1.0)
+
+    def change(n):
+        variable.set(float(n))
+
+    return lambda x: x * variable.get(), change
+
+
+@trap
+def test_imports_inside():
+    """A module that the function imports itself is read as it is now."""
+
+    def step(x):
+        from tests.footguns import settings
+
+        return x * settings.SCALE
+
+    def change(n):
+        from tests.footguns import settings
+
+        settings.SCALE = float(n)
+
+    return step, change
