@@ -466,17 +466,27 @@ def test_a_number_that_python_has_seen_is_compared():
         assert traced(gj.tensor([0.0, i])) == f(gj.tensor([0.0, i]))
 
 
-def test_a_parameter_whose_state_has_another_shape():
+@pytest.mark.parametrize("wrap", [lambda f: f, gj.trace])
+def test_a_parameter_whose_state_has_another_shape(wrap):
     """An optimizer's step raised NumPy's error where it, recorded, raises PyTorch's."""
-    for wrap in (lambda f: f, gj.trace):
-        p = gj.ones(2, 3, requires_grad=True)
-        optimizer = optim.Adam([p])
+    p = gj.ones(2, 3, requires_grad=True)
+    optimizer = optim.Adam([p])
 
-        def step():
-            p.grad = gj.ones_like(p)
-            optimizer.step()
+    def step():
+        p.grad = gj.ones_like(p)
+        optimizer.step()
 
+    wrap(step)()
+    p.data = gj.ones(1, 1)
+    with pytest.raises(RuntimeError, match="doesn't match|must match"):
         wrap(step)()
-        p.data = gj.ones(1, 1)
-        with pytest.raises(RuntimeError, match="doesn't match|must match"):
-            wrap(step)()
+
+
+@pytest.mark.parametrize("change", [lambda x, p: x.mul_(p), lambda x, p: x.requires_grad_()])
+def test_a_detached_result_that_requires_grad_again(change):
+    """A replay returned `p.detach().mul_(q)` without its place on the tape."""
+    p, q = gj.ones(2), gj.ones(2, requires_grad=True)
+    traced = gj.trace(lambda: change(p.detach(), q))
+    with pytest.warns(UserWarning, match="but not its tape|structure"):
+        found = [traced().requires_grad for _ in range(5)]
+    assert all(found)
