@@ -91,7 +91,7 @@ class _Scan:
                 self.values.pop(name, None)
 
     def effects(self) -> Iterator[tuple[int, str]]:
-        for node in ast.walk(self.definition):
+        for node in self._nodes(self.definition, self._told()):
             text = None
             if isinstance(node, ast.Call):
                 text = self._call(node)
@@ -100,6 +100,25 @@ class _Scan:
             if text is not None:
                 assert isinstance(node, (ast.expr, ast.stmt))
                 yield node.lineno, f"{text} when a traced function is replayed"
+
+    def _told(self) -> set[Any]:
+        """What `graphjit.debug.callback` is given to call: lambdas, and names of functions."""
+        told: set[Any] = set()
+        for node in ast.walk(self.definition):
+            if isinstance(node, ast.Call) and node.args:
+                called = self._value(node.func)
+                if getattr(called, "__module__", None) == "graphjit.debug":
+                    first = node.args[0]
+                    told.add(first.id if isinstance(first, ast.Name) else first)
+        return told
+
+    def _nodes(self, node: ast.AST, told: set[Any]) -> Iterator[ast.AST]:
+        """The nodes of the body, without the bodies of functions in `told`."""
+        if node in told or (isinstance(node, ast.FunctionDef) and node.name in told):
+            return
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from self._nodes(child, told)
 
     def _call(self, node: ast.Call) -> str | None:
         called = node.func

@@ -242,7 +242,8 @@ class Traced:
             settle(recorder.symbols)
             raise
         MODE.recorder = None
-        warn_of_effects((f for f, _ in reads.code.codes), self.scanned)
+        reached = [f for f, _ in reads.code.codes if f not in recorder.told_functions]
+        warn_of_effects(reached, self.scanned)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
         finished = self._finish(attempt, recorder, reads, result, structure)
