@@ -70,8 +70,11 @@ class SymNumber:
 
     def below(self, limit: int) -> bool:
         """Whether its magnitude is below `limit`, now and, by a check, at each replay."""
-        if self.tensor is None or not -limit < self.value < limit:
-            return -limit < self.value < limit
+        if not -limit < self.value < limit:
+            return False
+        if not self.is_live:
+            return True
+        assert self.tensor is not None
         self.recorder.require(_ops().lt(_ops().abs(self.tensor), limit))
         return True
 
