@@ -427,9 +427,9 @@ def test_a_hyper_parameter_set_to_what_it_is():
     def step():
         group["lr"] = rate
 
-    traced = gj.trace(step)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the assignment, and that it runs eagerly
+        traced = gj.trace(step)
         for lr in (2.0, 2.0, 1.5, 2.0, 0.5):
             group["lr"] = lr
             traced()
@@ -485,10 +485,11 @@ def test_a_number_that_python_has_seen_is_compared():
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, gj.trace])
-def test_a_parameter_whose_state_has_another_shape(wrap):
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+def test_a_parameter_whose_state_has_another_shape(wrap, kind):
     """An optimizer's step raised NumPy's error where it, recorded, raises PyTorch's."""
     p = gj.ones(2, 3, requires_grad=True)
-    optimizer = optim.Adam([p])
+    optimizer = kind([p])
 
     def step():
         p.grad = gj.ones_like(p)
