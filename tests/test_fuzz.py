@@ -1,5 +1,7 @@
 """Random programs, eagerly and traced, as many as fit; `python -m tests.fuzz` runs more."""
 
+import gc
+
 import pytest
 
 from tests.fuzz.check import check
@@ -8,6 +10,14 @@ from tests.fuzz.generate import generate
 #: (depth, first seed, number of programs): 2,000 by the interpreter, 200 by kernels
 CHUNKS = [("interp", seed, 200) for seed in range(0, 2000, 200)]
 CHUNKS += [("kernels", seed, 50) for seed in range(10_000, 10_200, 50)]
+
+
+@pytest.fixture(autouse=True)
+def frozen():
+    """What is loaded by now is not looked through again at every recording."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(("depth", "first", "count"), CHUNKS)
