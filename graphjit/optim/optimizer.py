@@ -490,7 +490,8 @@ class Elementwise(Optimizer):
             elif plan.key is not entry.dtype:
                 self._set_numbers(plan, entry.dtype, None, False, entry.dtype)
             if grad._array.shape != entry.array.shape or not entry.alike:
-                update(TENSORS, flags, plan.numbers, parameter, grad, *entry.kept)  # it will raise
+                with grad_mode(False):  # it will raise PyTorch's error
+                    update(TENSORS, flags, plan.numbers, parameter, grad, *entry.kept)
             elif entry.large:
                 _in_blocks(update, flags, plan.numbers, (entry.array, grad._array, *entry.arrays))
             else:

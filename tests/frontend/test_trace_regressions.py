@@ -2,6 +2,7 @@
 
 import math
 import threading
+import warnings
 
 import pytest
 
@@ -418,6 +419,23 @@ def test_gradients_lie_in_order_whatever_the_parameter_was_used_as():
 data = [object()]
 
 
+def test_a_hyper_parameter_set_to_what_it_is():
+    """Setting `lr` to the number it had was recorded as nothing: replays left another `lr`."""
+    group = optim.SGD([gj.ones(1, requires_grad=True)], lr=2.0).param_groups[0]
+    rate = group["lr"]
+
+    def step():
+        group["lr"] = rate
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the assignment, and that it runs eagerly
+        traced = gj.trace(step)
+        for lr in (2.0, 2.0, 1.5, 2.0, 0.5):
+            group["lr"] = lr
+            traced()
+            assert group["lr"] == 2.0
+
+
 def test_attributes_named_like_globals():
     """`x.data` was taken for a global `data`, and `model.eval()` for the function `eval`."""
     model = nn.Linear(2, 2).eval()
@@ -467,10 +485,11 @@ def test_a_number_that_python_has_seen_is_compared():
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, gj.trace])
-def test_a_parameter_whose_state_has_another_shape(wrap):
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+def test_a_parameter_whose_state_has_another_shape(wrap, kind):
     """An optimizer's step raised NumPy's error where it, recorded, raises PyTorch's."""
     p = gj.ones(2, 3, requires_grad=True)
-    optimizer = optim.Adam([p])
+    optimizer = kind([p])
 
     def step():
         p.grad = gj.ones_like(p)

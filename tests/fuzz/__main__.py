@@ -79,7 +79,7 @@ def main() -> int:
     start = time.perf_counter()
     for seed in range(options.seed, options.seed + options.programs):
         _run(seed, options, tally)
-        if tally.programs == 1:
+        if tally.programs in (1, 20):
             gc.freeze()  # what is loaded by now is not looked through again
         if tally.failed >= options.stop:
             break
