@@ -245,7 +245,7 @@ class Traced:
         warn_of_effects((f for f, _ in reads.code.codes), self.scanned)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
-        finished = self._finish(attempt, recorder, reads, result, structure)
+        finished = self._finish(attempt, call, recorder, reads, result, structure)
         settle(recorder.symbols)
         result = settled(result)
         if finished is not None:
@@ -253,7 +253,13 @@ class Traced:
         return result
 
     def _finish(
-        self, attempt: Attempt, recorder: Recorder, reads: Reads, result: Any, structure: int
+        self,
+        attempt: Attempt,
+        call: Call,
+        recorder: Recorder,
+        reads: Reads,
+        result: Any,
+        structure: int,
     ) -> tuple[Recording, Any] | None:
         """The finished recording and the tree of its result; None if it is not to be compiled."""
         for hook in recorder.hooks():
@@ -274,6 +280,8 @@ class Traced:
         changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
+        if changed is None and _has_changed(call, attempt.key, self.exact):
+            changed = "its arguments"
         if changed is None:
             reads.always += kept
             if not CARRIED.issuperset(recorder.assigned):
@@ -430,6 +438,17 @@ def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
         elif not recorder.carry(owner, guard.key, found, signature([found])):
             recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
     return guards
+
+
+def _has_changed(call: Call, key: Any, exact: bool) -> bool:
+    """Whether a call has changed what is in its arguments: lists, dicts, objects."""
+    tensors: list[Tensor] = []
+    try:
+        tree = flatten(call.masked(exact), tensors, _static)
+    except (TraceRefused, TypeError):
+        return True
+    found = [id(tensor) for tensor in tensors]
+    return tree != key[0] or found != [id(tensor) for tensor in call.tensors]
 
 
 def _static(value: Any) -> Hashable:
