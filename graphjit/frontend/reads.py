@@ -33,6 +33,7 @@ from .guards import (
     CodeGuard,
     Guard,
     fields,
+    is_logger,
     is_mutable,
     is_opaque,
     items_of,
@@ -188,6 +189,8 @@ class Reads:
     def _reach(self, value: Any, depth: int = 0) -> None:
         """Follow what `value` leads to."""
         if isinstance(value, SCALARS) or id(value) in self.seen or depth > MAX_DEPTH:
+            return
+        if is_logger(value):
             return
         self.seen[id(value)] = value
         for part in _parts(value):
