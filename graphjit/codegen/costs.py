@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..runtime import objects
 from .loops import Let, Load, Statement
 from .program import INDEX, LITERAL, LOAD, SCALAR, Value
 
@@ -11,13 +12,14 @@ from .program import INDEX, LITERAL, LOAD, SCALAR, Value
 RECOMPUTED = 4
 #: A reduction inside a loop is never worth repeating.
 REDUCTION_COST = 1000
-#: Elements of a vector of float32.
-LANES = 16
 #: Loops shorter than the first number are masked if an element costs at least the second: 97 rows
 #: of 51 elements with five exponentials each took 14 us, now 9.
-MASKED = ((LANES, 3), (4 * LANES, 20), (32 * LANES, 60))
-#: Below this cost gathers and scatters are not masked.
-GATHERED = 20
+MASKED = ((16, 3), (64, 20), (512, 60))
+#: An exponential. Below this cost gathers and scatters are not masked, nor is anything on machines
+#: without registers for masks, where it has to pay for a slow store.
+DEAR = 20
+#: On those, fewer elements than this are better done one at a time.
+_SOME = 3
 
 _ARITHMETIC = frozenset(
     "neg abs sign add sub mul max min lt le gt ge eq ne select bitand bitor bitxor bitnot shl shr "
@@ -38,7 +40,7 @@ def cost_of_instruction(op: str) -> int:
         return 0
     if op == LOAD or op in _ARITHMETIC:
         return 1
-    return 2 if op in _DIVISION else 20
+    return 2 if op in _DIVISION else DEAR
 
 
 def is_masked(extent: int, body: Iterable[Statement], gathers: bool) -> bool:
@@ -48,6 +50,8 @@ def is_masked(extent: int, body: Iterable[Statement], gathers: bool) -> bool:
     """
     cost = sum(cost_of_instruction(s.op) for s in body if isinstance(s, Let))
     cost += sum(isinstance(s, Load) for s in body)
-    if extent % LANES == 0 or (gathers and cost < GATHERED):
+    rest = extent % (objects.vector_bytes() // 4)
+    slow = objects.vector_registers() < 32
+    if rest == 0 or (cost < DEAR and (gathers or slow)) or (slow and rest < _SOME):
         return False
     return any(extent < most and cost >= least for most, least in MASKED)

@@ -10,6 +10,18 @@ from .instructions import called_by
 
 def build(text: str) -> ObjectCode:
     """Object code of the function that `text` defines."""
-    masked = bool(initialise_llvm().get_host_cpu_features().get("avx512f"))
-    loops = {"lanes": Lanes(), "masked_lanes": Lanes(masked=masked)}
-    return compile_text(text, called_by(text) | loops)
+    return compile_text(text, called_by(text) | _loops())
+
+
+def _loops() -> dict[str, Lanes]:
+    """What this machine makes of the loops that kernels' texts name.
+
+    AVX-512 masks any vector at no cost. AVX2 does so slowly, and has so few registers that
+    constants are loaded again for each vector, unless several are computed at a time.
+    """
+    features = initialise_llvm().get_host_cpu_features()
+    if features.get("avx512f"):
+        return {"lanes": Lanes(), "masked_lanes": Lanes(masked=True)}
+    if features.get("avx2"):
+        return {"lanes": Lanes(interleave=4), "masked_lanes": Lanes(rest=8, interleave=2)}
+    return {"lanes": Lanes(), "masked_lanes": Lanes()}

@@ -177,7 +177,9 @@ def _bound(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield node.name
 
 
-def _handed_over(nodes: Iterable[ast.AST], is_callback: Callable[[Path], bool]) -> set[ast.AST | str]:
+def _handed_over(
+    nodes: Iterable[ast.AST], is_callback: Callable[[Path], bool]
+) -> set[ast.AST | str]:
     """The functions, as nodes or by name, that are handed to a callback, which calls them."""
     found: set[ast.AST | str] = set()
     for node in nodes:

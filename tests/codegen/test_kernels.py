@@ -1,11 +1,15 @@
 """What kernels look like: what is in their key, how they read, and how they are cut."""
 
 import numpy as np
+import pytest
 from running import build, prepare
 from test_lower import cross_entropy, layer_norm, mean_squared, softmax
 
+from graphjit.codegen import costs
 from graphjit.codegen.compiled import source
-from graphjit.codegen.loops import Loop, statements
+from graphjit.codegen.loops import Let, Loop, statements
+from graphjit.dtypes import float32
+from graphjit.runtime import objects
 
 rng = np.random.default_rng(3)
 
@@ -90,6 +94,18 @@ def test_short_rows_of_dear_elements_are_masked():
     assert is_masked(wide[:, :51])
     assert not is_masked(wide[:, :64])
     assert not is_masked(normal(97, 51))
+
+
+@pytest.mark.parametrize("width, masked", [(32, [13, 51]), (64, [10, 13, 51])])
+def test_where_masks_are_slow_few_elements_or_cheap_ones_are_not_masked(monkeypatch, width, masked):
+    monkeypatch.setattr(objects, "vector_bytes", lambda: width)
+
+    def is_masked(op, count):
+        body = [Let(i, op, (0,), float32) for i in range(5)]
+        return costs.is_masked(count, body, gathers=False)
+
+    assert [count for count in (10, 13, 16, 51) if is_masked("tanh", count)] == masked
+    assert is_masked("add", 13) == (width == 64)
 
 
 def test_results_do_not_depend_on_how_the_range_is_cut():

@@ -1,11 +1,12 @@
 """Bugs of traced functions that random programs found; each test opens with the bug."""
 
+import math
 import threading
 
 import pytest
 
 import graphjit as gj
-from graphjit import nn
+from graphjit import nn, optim
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -483,3 +484,41 @@ def test_changes_of_arguments_are_made_by_every_call(made):
 
     with pytest.warns(UserWarning, match="every call changes its arguments"):
         run(gj.trace(step))
+
+
+def test_a_number_that_python_has_seen_is_compared():
+    """`min(n, x.item())` failed in the compiler after `math.sin(n)` had made `n` a plain number."""
+
+    def f(x):
+        n = x.argmax().item()
+        return math.sin(n), min(n, x.sum().item())
+
+    traced = gj.trace(f)
+    for i in (1.0, 2.0, -3.0):
+        assert traced(gj.tensor([0.0, i])) == f(gj.tensor([0.0, i]))
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, gj.trace])
+def test_a_parameter_whose_state_has_another_shape(wrap):
+    """An optimizer's step raised NumPy's error where it, recorded, raises PyTorch's."""
+    p = gj.ones(2, 3, requires_grad=True)
+    optimizer = optim.Adam([p])
+
+    def step():
+        p.grad = gj.ones_like(p)
+        optimizer.step()
+
+    wrap(step)()
+    p.data = gj.ones(1, 1)
+    with pytest.raises(RuntimeError, match="doesn't match|must match"):
+        wrap(step)()
+
+
+@pytest.mark.parametrize("change", [lambda x, p: x.mul_(p), lambda x, p: x.requires_grad_()])
+def test_a_detached_result_that_requires_grad_again(change):
+    """A replay returned `p.detach().mul_(q)` without its place on the tape."""
+    p, q = gj.ones(2), gj.ones(2, requires_grad=True)
+    traced = gj.trace(lambda: change(p.detach(), q))
+    with pytest.warns(UserWarning, match="but not its tape|structure"):
+        found = [traced().requires_grad for _ in range(5)]
+    assert all(found)

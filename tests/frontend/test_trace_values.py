@@ -358,3 +358,14 @@ def test_multinomial_refuses_what_pytorch_refuses():
                 library.multinomial(library.tensor(weights), 1)
             messages.append(str(caught.value).splitlines()[0])
         assert messages[0] == messages[1]
+
+
+def test_a_comparison_of_a_number_that_python_has_seen():
+    """Comparing a float with an int, after its value had been seen, failed in the recorder."""
+
+    def f(x):
+        n = x.sum().item()
+        text = str(n)
+        return text, n > 2, n == 3.0, int(n) < n + 0.5, x * n
+
+    agree(f, numbers(1, 2, 1))

@@ -17,6 +17,7 @@ from ..language.instructions import (
     vector_storer,
 )
 from ..language.types import Type, lanes_of
+from . import tiling
 
 
 def pack(element: Type) -> Callable[..., None]:
@@ -24,14 +25,14 @@ def pack(element: Type) -> Callable[..., None]:
 
     `row` and `column` are the strides of the source; the target's columns are neighbours.
     """
-    lanes = lanes_of(element)
+    lanes, widest = lanes_of(element), tiling.strip_columns(element.size)
     by_rows, by_columns, one_by_one = _rows(element), _columns(element), _elements(element)
 
     @inline
     def pack(
         target: int, target_row: int, source: int, rows: int, columns: int, row: int, column: int
     ) -> None:
-        if column == 1 and columns >= lanes:
+        if column == 1 and lanes <= columns <= widest:
             by_rows(target, target_row, source, rows, columns, row)
         elif row == 1 and columns >= lanes and rows >= lanes:
             by_columns(target, target_row, source, rows, columns, column)
@@ -116,22 +117,26 @@ def _turned(element: Type, lines: int) -> Callable[..., None]:
 
 
 def _rows(element: Type) -> Callable[..., None]:
+    """Rows of up to a tile's vectors, whose number is known in each of several loops."""
     size, lanes = element.size, lanes_of(element)
     kind = vector(element, lanes)
     load, store = vector_loader(kind), vector_storer(kind)
+    choices = [(n, range(n)) for n in range(tiling.shape().vectors)]
 
     @inline
     def by_rows(
         target: int, target_row: int, source: int, rows: int, columns: int, row: int
     ) -> None:
         last = columns - lanes
-        for _ in range(rows):
-            prefetch(source + size * (2 * columns - 1), False)
-            for j in range(0, last, lanes):
-                store(target, j, load(source, j))
-            store(target, last, load(source, last))
-            target += size * target_row
-            source += size * row
+        for n, whole in choices:
+            if n * lanes < columns <= (n + 1) * lanes:
+                for _ in range(rows):
+                    prefetch(source + size * (2 * columns - 1), False)
+                    for j in whole:
+                        store(target, j * lanes, load(source, j * lanes))
+                    store(target, last, load(source, last))
+                    target += size * target_row
+                    source += size * row
 
     return by_rows
 

@@ -21,8 +21,6 @@ from ..language.instructions import (
     loader,
     select,
     storer,
-    unsigned_divide,
-    unsigned_remainder,
     vector_loader,
     vector_storer,
 )
@@ -175,13 +173,17 @@ def forward_rows(dtype: str, height: int, width: int, across: int, inside: int) 
     rows, columns, parts = range(height), range(width), range(across)
 
     @inline
-    def elements(table: int, row: int, at: int, count: int) -> Any:
-        """Elements `at`, `at + across`, ... of a row for the first `count` lanes.
+    def elements(table: int, row: int, at: int, j: int, count: int, fit: bool) -> Any:
+        """Elements `at + j`, `at + j + across`, ... of a row for the first `count` lanes.
 
-        What lies outside the row never is a maximum.
+        What lies outside the row, unless they `fit` in it, never is a maximum.
         """
+        if fit and width <= across:  # all j pick from the same vectors
+            last = (count - 1) * across + width
+            return every_nth([load(row, at + n * lanes, last - n * lanes) for n in parts], j)
+        at += j
         last = (count - 1) * across + 1
-        if inside:
+        if fit:
             return every_nth([load(row, at + n * lanes, last - n * lanes) for n in parts])
         last = min(last, argument(table, word.WIDTH) - at)
         return every_nth(
@@ -189,33 +191,60 @@ def forward_rows(dtype: str, height: int, width: int, across: int, inside: int) 
         )
 
     @inline
-    def first_places(table: int, y: int, x: int) -> Any:
+    def first_places(table: int, y: int, x: int, fit: bool) -> Any:
         """Places of the first elements in the image of the windows of row y, from column x."""
         if inside:
             return places(0)
         top = _first_inside(table, 0, y) * width
+        if fit:
+            return places(top)
         left = argument(table, word.PADDING_WIDTH) - x * across
         outside = i32(left) - lane_numbers(places) * i32(across)
         return select(outside > 0, outside, places(0)) + i32(top)
 
     @inline
-    def windows(table: int, image: int, y: int, x: int, count: int) -> Any:
-        """Maxima and places of `count` windows of row y, from column x."""
-        best, where = kind(lowest), first_places(table, y, x)
+    def windows(table: int, image: int, y: int, x: int, count: int, fit: bool) -> Any:
+        """Maxima and places of `count` windows of row y, from column x.
+
+        They `fit` if they are known not to hang over at the left or the right.
+        """
+        best, where = kind(lowest), first_places(table, y, x, fit)
         top = y * argument(table, word.STRIDE_HEIGHT) - argument(table, word.PADDING_HEIGHT)
         left = x * across - argument(table, word.PADDING_WIDTH)
         for i in rows:
             if inside or 0 <= top + i < argument(table, word.HEIGHT):
                 row = image + size * (top + i) * argument(table, word.IMAGE_STRIDES + 2)
                 for j in columns:
-                    new = elements(table, row, left + j, count)
+                    new = elements(table, row, left, j, count, fit)
                     better = exceeds(new, best)
                     best = select(better, new, best)
                     where = select(better, places(i * width + j), where)
         return best, where
 
-    def max_pool2d_rows(table: int, begin: int, end: int) -> None:
+    @inline
+    def fits(table: int, x: int) -> bool:
+        """Whether a vector of windows from column x does not hang over."""
+        if inside:
+            return True
+        left, last = x * across - argument(table, word.PADDING_WIDTH), (lanes - 1) * across + width
+        return left >= 0 and left + last <= argument(table, word.WIDTH)
+
+    @inline
+    def line(table: int, image: int, values: int, index: int, y: int) -> None:
+        """Row y of values and places; where it can, the last vector overlaps the one before."""
         extent = argument(table, word.OUT_WIDTH)
+        for column in range(0, extent, lanes):
+            x = max(0, min(column, extent - lanes))
+            if extent >= lanes and fits(table, x):
+                best, where = windows(table, image, y, x, lanes, True)
+                store_values(values, x, best)
+                store_places(index, x, where)
+            else:
+                best, where = windows(table, image, y, x, min(lanes, extent - x), False)
+                store_values(values, x, best, extent - x)
+                store_places(index, x, where, extent - x)
+
+    def max_pool2d_rows(table: int, begin: int, end: int) -> None:
         for number in range(begin, end):
             at = _plane(table, word.IMAGE_STRIDES, number)
             image = argument(table, word.IMAGE) + size * at
@@ -224,10 +253,7 @@ def forward_rows(dtype: str, height: int, width: int, across: int, inside: int) 
             at = _plane(table, word.INDEX_STRIDES, number)
             index = argument(table, word.INDEX) + 4 * at
             for y in range(argument(table, word.OUT_HEIGHT)):
-                for x in range(0, extent, lanes):
-                    best, where = windows(table, image, y, x, min(lanes, extent - x))
-                    store_values(values, x, best, extent - x)
-                    store_places(index, x, where, extent - x)
+                line(table, image, values, index, y)
                 values += size * argument(table, word.VALUES_STRIDES + 2)
                 index += 4 * argument(table, word.INDEX_STRIDES + 2)
 
@@ -249,19 +275,27 @@ def backward(dtype: str) -> Any:
                 store(image, y * argument(strides, 2) + x * argument(strides, 3), 0)
 
     @inline
-    def give(table: int, image: int, gradient: int, place: Any, y: int, x: int) -> None:
-        """Add the gradient of one window to the element at `place` in it."""
-        width = i32(argument(table, word.KERNEL_WIDTH))
+    def give(
+        table: int, image: int, gradient: int, place: int, inverse: int, y: int, x: int
+    ) -> None:
+        """Add the gradient of one window to the element at `place` in it.
+
+        `inverse` is 2**40 divided by the width of the window: a product takes less than a division.
+        """
+        row = (place * inverse) >> 40
         i = y * argument(table, word.STRIDE_HEIGHT) - argument(table, word.PADDING_HEIGHT)
-        i += i64(unsigned_divide(place, width)) * argument(table, word.DILATION_HEIGHT)
+        i += row * argument(table, word.DILATION_HEIGHT)
         j = x * argument(table, word.STRIDE_WIDTH) - argument(table, word.PADDING_WIDTH)
-        j += i64(unsigned_remainder(place, width)) * argument(table, word.DILATION_WIDTH)
+        j += (place - row * argument(table, word.KERNEL_WIDTH)) * argument(
+            table, word.DILATION_WIDTH
+        )
         strides = table + 8 * word.IMAGE_STRIDES
         at = i * argument(strides, 2) + j * argument(strides, 3)
         given = load_gradient(gradient, x * argument(table, word.VALUES_STRIDES + 3))
         store(image, at, load(image, at) + given)
 
     def max_pool2d_backward(table: int, begin: int, end: int) -> None:
+        inverse = (1 << 40) // argument(table, word.KERNEL_WIDTH) + 1
         for number in range(begin, end):
             at = _plane(table, word.IMAGE_STRIDES, number)
             image = argument(table, word.IMAGE) + size * at
@@ -273,7 +307,7 @@ def backward(dtype: str) -> Any:
             for y in range(argument(table, word.OUT_HEIGHT)):
                 for x in range(argument(table, word.OUT_WIDTH)):
                     place = load_index(index, x * argument(table, word.INDEX_STRIDES + 3))
-                    give(table, image, gradient, place, y, x)
+                    give(table, image, gradient, i64(place), inverse, y, x)
                 gradient += size * argument(table, word.VALUES_STRIDES + 2)
                 index += 4 * argument(table, word.INDEX_STRIDES + 2)
 

@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -283,7 +283,11 @@ class Emitter:
         match iterable:
             case ast.Call(func=ast.Name(id=name), args=args) if name in self.ranges():
                 limits = [self.expression(argument) for argument in args]
-                self.loop_range(target, limits, body, self.ranges()[name])
+                kind = self.ranges()[name]
+                if kind is not None and kind.rest:
+                    self.loop_parts(target, limits, body, kind)
+                else:
+                    self.loop_range(target, limits, body, kind)
             case _:
                 for item in self.expression(iterable):
                     self.bind(target, item)
@@ -323,6 +327,17 @@ class Emitter:
         if kind is not None:
             annotate(self.builder, back, kind)
         self.at(after)
+
+    def loop_parts(
+        self, target: ast.expr, limits: list[Any], body: Sequence[ast.stmt], kind: Lanes
+    ) -> None:
+        """A loop over whole vectors, and a masked one over what is left."""
+        begin, end = map(materialised, limits if len(limits) > 1 else [0, *limits])
+        count = self.builder.sub(end, begin)
+        whole = self.builder.and_(count, constant(-kind.rest, i64.llvm))
+        middle = self.builder.add(begin, whole, flags=("nsw",))
+        self.loop_range(target, [begin, middle], body, replace(kind, masked=False, rest=0))
+        self.loop_range(target, [middle, end], body, Lanes(masked=True))
 
     def loop_while(self, test: ast.expr, body: Sequence[ast.stmt]) -> None:
         check, inside, after = map(self.block, ("check", "loop", "done"))

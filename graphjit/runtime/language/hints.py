@@ -16,10 +16,14 @@ from llvmlite import ir
 class Lanes:
     """The kind of a loop; if `masked`, vectors that are not full are masked at its end.
 
-    LLVM otherwise does the last iterations one at a time.
+    LLVM otherwise does the last iterations one at a time. With `rest`, those that are left of
+    vectors of so many lanes are a loop of their own, which alone is masked. So many vectors as
+    `interleave` says are computed at a time, where 0 leaves it to LLVM.
     """
 
     masked: bool = False
+    rest: int = 0
+    interleave: int = 0
 
 
 class _Distinct(ir.values.MDValue):  # type: ignore[misc]
@@ -59,6 +63,9 @@ def annotate(builder: Any, branch: Any, kind: Lanes) -> None:
     if kind.masked:
         yes = ir.Constant(ir.IntType(1), 1)
         hints.append(module.add_metadata(["llvm.loop.vectorize.predicate.enable", yes]))
+    if kind.interleave:
+        count = ir.Constant(ir.IntType(32), kind.interleave)
+        hints.append(module.add_metadata(["llvm.loop.interleave.count", count]))
     loop = _distinct(module)
     loop.operands = (loop, *hints)
     branch.set_metadata("llvm.loop", loop)

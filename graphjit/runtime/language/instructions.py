@@ -102,12 +102,6 @@ def unsigned_divide(builder: Any, x: Any, y: Any) -> Any:
 
 
 @instruction
-def unsigned_remainder(builder: Any, x: Any, y: Any) -> Any:
-    """The rest of a division of integers that are not negative."""
-    return builder.urem(*unified(builder, x, y))
-
-
-@instruction
 def fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
     """`x * y + z`, rounded once where the machine can."""
     x, y = unified(builder, x, y)
@@ -298,10 +292,10 @@ def _vector_pointer(builder: Any, address: Any, kind: Any, index: Any) -> Any:
 
 
 @instruction
-def every_nth(builder: Any, vectors: Sequence[Any]) -> Any:
-    """Lanes 0, n, 2n, ... of n vectors laid end to end."""
+def every_nth(builder: Any, vectors: Sequence[Any], first: int = 0) -> Any:
+    """Lanes first, first + n, first + 2n, ... of n vectors laid end to end."""
     n, lanes = len(vectors), vectors[0].type.count
-    return _pick(builder, vectors, [divmod(n * i, lanes) for i in range(lanes)])
+    return _pick(builder, vectors, [divmod(n * i + first, lanes) for i in range(lanes)])
 
 
 @instruction
