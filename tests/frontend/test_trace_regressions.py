@@ -472,31 +472,21 @@ def test_a_gradient_that_is_another_tensor_too():
     assert found[0] == found[1] == [[2, 2], [2, 2], [1, 1]]
 
 
-class Box:
-    value = None
-
-
-BOX = Box()
-
-
-@pytest.mark.parametrize("made", [list, dict, lambda: BOX], ids=["list", "dict", "object"])
+@pytest.mark.parametrize("made", [list, dict])
 def test_changes_of_arguments_are_made_by_every_call(made):
-    """What a function did to a list, dict or object among its arguments was left out by replays."""
+    """What a function did to a list or dict among its arguments was left out by replays."""
 
     def step(x, kept):
         if isinstance(kept, list):
             kept.append(x * 2)
-        elif isinstance(kept, dict):
-            kept["double"] = x * 2
         else:
-            kept.value = x * 2
+            kept["double"] = x * 2
         return x
 
     def run(traced):
         for i in range(7):
-            kept, BOX.value = made(), None
+            kept = made()
             traced(gj.full((2,), float(i)), kept)
-            kept = vars(kept) if kept is BOX else kept
             held = list(kept.values()) if isinstance(kept, dict) else kept
             assert [tensor.tolist() for tensor in held] == [[2 * i] * 2]
 
