@@ -531,3 +531,44 @@ def test_a_detached_result_that_requires_grad_again(change):
     with pytest.warns(UserWarning, match="but not its tape|structure"):
         found = [traced().requires_grad for _ in range(5)]
     assert all(found)
+
+
+@pytest.mark.parametrize("use", [lambda loss: loss / 4, lambda loss: -(loss * 2).reshape(1)])
+def test_a_result_computed_from_a_loss_that_has_been_used(use):
+    """A loss that was divided by a number after its backward made the step run eagerly."""
+    model = nn.Linear(3, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+
+    @gj.trace
+    def step(x):
+        optimizer.zero_grad()
+        loss = model(x).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        return use(loss)
+
+    for _ in range(3):
+        with gj.no_grad():
+            expected = use(model(gj.ones(2, 3)).pow(2).mean())
+        found = step(gj.ones(2, 3))
+        assert found.requires_grad and gj.allclose(found, expected)
+        with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+            found.sum().backward()
+    assert step.stats()["replays"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*runs eagerly")
+def test_a_result_that_is_used_up_in_part():
+    """A backward may still reach leaves beside what an earlier one has used up."""
+    weight = gj.ones(3, requires_grad=True)
+    other = gj.ones(3, requires_grad=True)
+
+    def step(x):
+        loss = (x * weight).pow(2).sum() / 3
+        loss.backward()
+        return loss + (other * x).sum()
+
+    traced = gj.trace(step)
+    for function in (step, traced, traced, traced):
+        with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+            function(gj.ones(3)).backward()
