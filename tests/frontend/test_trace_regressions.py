@@ -541,3 +541,15 @@ def test_a_detached_result_that_requires_grad_again(change):
     with pytest.warns(UserWarning, match="but not its tape|structure"):
         found = [traced().requires_grad for _ in range(5)]
     assert all(found)
+
+
+def test_a_sum_of_one_negative_zero():
+    """A replay took the sum of one -0 for that -0, where PyTorch and eager code give 0."""
+    functions = (
+        lambda x: x.sum(0), lambda x: x.mean(0, keepdim=True), lambda x: x[:, :1].sum(),
+        lambda x: x[:, :1].sum(0), lambda x: x[:, :1].mean(1), lambda x: x[0, 0].sum(),
+    )  # fmt: skip
+    for function in functions:
+        traced = gj.trace(function)
+        for call in (function, traced, traced, traced):
+            assert not gj.signbit(call(-gj.zeros(1, 3))).any()
