@@ -553,3 +553,16 @@ def test_a_sum_of_one_negative_zero():
         traced = gj.trace(function)
         for call in (function, traced, traced, traced):
             assert not gj.signbit(call(-gj.zeros(1, 3))).any()
+
+
+def test_a_view_of_what_is_off_the_tape_again():
+    """Eagerly, `view.relu()` required grad, though the view's base had been overwritten."""
+    function = lambda x: [  # noqa: E731
+        use((base := x * 2)[:1], base.normal_()).requires_grad
+        for use in (
+            lambda view, _: view.relu(), lambda view, _: view * gj.ones(1),
+            lambda view, _: gj.ones(1) / view, lambda view, _: gj.addcmul(view, view, view),
+        )
+    ]  # fmt: skip
+    traced, x = gj.trace(function), gj.ones(2, requires_grad=True)
+    assert function(x) == traced(x) == traced(x) == [False] * 4
