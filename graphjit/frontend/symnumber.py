@@ -80,7 +80,8 @@ class SymNumber:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(name)
+            kind = type(self.value).__name__
+            raise AttributeError(f"'{kind}' object has no attribute '{name}'")
         return getattr(self.plain(), name)
 
     def __reduce__(self) -> Any:

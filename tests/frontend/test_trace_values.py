@@ -396,3 +396,19 @@ def test_numbers_of_two_kinds(operation, other, number):
     for _ in range(3):
         x = gj.tensor(number)
         assert repr(traced(x)) == repr(function(x))
+
+
+def test_an_attribute_that_a_number_lacks():
+    """The message of an AttributeError on a symbolic number was the bare name."""
+
+    def function(x, s):
+        found = []
+        for number in (x.sum().item(), s):
+            try:
+                found.append(number._array)
+            except AttributeError as error:
+                found.append(str(error))
+        return found
+
+    traced = gj.trace(function)
+    assert traced(gj.arange(3), 1.5) == function(gj.arange(3), 1.5)
