@@ -557,7 +557,7 @@ def test_a_sum_of_one_negative_zero():
 
 def test_a_view_of_what_is_off_the_tape_again():
     """Eagerly, `view.relu()` required grad, though the view's base had been overwritten."""
-    function = lambda x: [  # noqa: E731
+    function = lambda x: [
         use((base := x * 2)[:1], base.normal_()).requires_grad
         for use in (
             lambda view, _: view.relu(), lambda view, _: view * gj.ones(1),
