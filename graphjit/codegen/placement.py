@@ -92,5 +92,14 @@ class Placement:
         """Let the base of a scatter be computed where the result goes, if nothing else reads it."""
         base = node.inputs[0]
         home = self.homes.get(node.output)
-        if home is not None and self.readers[base] == 1:
+        if home is not None and self._is_read_once(base):
             self._offer(base, home, self.conditions[node.output])
+
+    def _is_read_once(self, value: Value) -> bool:
+        """Whether one node alone reads `value`, and what it is a view of."""
+        while self.readers[value] == 1:
+            node = self.made_by.get(value)
+            if node is None or not node.op.moves_nothing:
+                return True
+            value = node.inputs[0]
+        return False

@@ -88,7 +88,7 @@ def _unary(op: Op) -> Call:
             out._mark_view(x, op, attrs)
         if (
             differentiable
-            and (x._requires_grad or (x._view is not None and x._tracked()))
+            and (x._requires_grad if x._view is None else x._tracked())
             and MODE.grad
             and result.dtype.kind in "fc"
         ):
@@ -125,8 +125,8 @@ def _binary(op: Op) -> Call:
         finally:
             restore(token)
         out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
-        left = x._requires_grad or (x._view is not None and x._tracked())
-        right = y._requires_grad or (y._view is not None and y._tracked())
+        left = x._requires_grad if x._view is None else x._tracked()
+        right = y._requires_grad if y._view is None else y._tracked()
         if (left or right) and MODE.grad and result.dtype.kind in "fc":
             needs = (first and left, second and right)
             if needs == _BOTH:
@@ -262,9 +262,9 @@ def _ternary(op: Op) -> Call:
         out = tensors.Tensor._of(result if result.__class__ is np.ndarray else np.asarray(result))
         if MODE.grad and result.dtype.kind in "fc":
             needs = (
-                flags[0] and (x._requires_grad or (x._view is not None and x._tracked())),
-                flags[1] and (y._requires_grad or (y._view is not None and y._tracked())),
-                flags[2] and (z._requires_grad or (z._view is not None and z._tracked())),
+                flags[0] and (x._requires_grad if x._view is None else x._tracked()),
+                flags[1] and (y._requires_grad if y._view is None else y._tracked()),
+                flags[2] and (z._requires_grad if z._view is None else z._tracked()),
             )
             keep = keepers.get(needs)
             if keep is None:
@@ -309,7 +309,7 @@ def _several(op: Op) -> Call:
         outs = [make(r if r.__class__ is np.ndarray else np.asarray(r)) for r in result]
         if flags and MODE.grad:
             needs = tuple([
-                flag and (x._requires_grad or (x._view is not None and x._tracked()))
+                flag and (x._requires_grad if x._view is None else x._tracked())
                 for x, flag in zip(operands, flags)
             ])
             if True in needs:

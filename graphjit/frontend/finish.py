@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +37,13 @@ if TYPE_CHECKING:
     from .tape import Node
 
 
-def finish(recorder: Recorder, results: Sequence[Tensor | SymNumber]) -> Recording:
-    """Close the graph over the returned tensors. TraceRefused if it could not be replayed."""
+def finish(
+    recorder: Recorder, results: Sequence[Tensor | SymNumber], outside: Mapping[int, Tensor]
+) -> Recording:
+    """Close the graph over the returned tensors. TraceRefused if it could not be replayed.
+
+    `outside` has, by id, the tensors that a replay finds where this call found them.
+    """
     everything: list[Any] = list(results)
     grads: list[tuple[Tensor | int, int | None]] = []
     for owner, before in recorder.grads.values():
@@ -54,13 +59,17 @@ def finish(recorder: Recorder, results: Sequence[Tensor | SymNumber]) -> Recordi
     for tensor in everything:
         tensor._tracked()  # so that a view of what was written has found its place on the tape
     roots = _differentiable(recorder, everything)
-    outputs, values, orders = _results(recorder, everything, numbers, roots)
+    outputs, values, orders = _results(recorder, everything, numbers, roots, outside)
     first_seen = len(values)
     values += [point.value for point in recorder.points if point.value is not None]
     for told, places in recorder.told:
         places.extend(range(len(values), len(values) + len(told)))
         values += told
     _check_overlap(recorder)
+    for tensor in outside.values():
+        entry = recorder.entries.get(id(tensor._array))
+        if entry is not None and isinstance(entry.root.source, (GradOf, AttributeTensor)):
+            recorder.alias(tensor._array, Captured(tensor))
     if any(tensor._grad_fn is not before for tensor, before in recorder.tapes):
         recorder.refuse("a tensor from outside was changed in place by an op that the tape follows")
     if recorder.refusal is not None:
@@ -81,6 +90,7 @@ def finish(recorder: Recorder, results: Sequence[Tensor | SymNumber]) -> Recordi
         recorder.points,
         first_seen,
         assignments,
+        recorder.aliases,
     )
     if roots:
         from .differentiate import differentiate
@@ -132,7 +142,11 @@ def _is_used_up(node: Node) -> bool:
 
 
 def _results(
-    recorder: Recorder, results: Sequence[Tensor], numbers: Sequence[bool], roots: Sequence[Tensor]
+    recorder: Recorder,
+    results: Sequence[Tensor],
+    numbers: Sequence[bool],
+    roots: Sequence[Tensor],
+    outside: Mapping[int, Tensor],
 ) -> tuple[list[Output], list[Value], dict[int, tuple[int, ...]]]:
     """How each result is made at each replay, what is to be computed for that, in which order.
 
@@ -150,28 +164,38 @@ def _results(
         elif known < number:
             made.outputs.append(Again(known))
         elif source is not None and not isinstance(source, NUMBERS):
-            made.outputs.append(_existing(recorder, tensor, source, recorder.entry(tensor).chain))
+            itself = _itself(recorder, tensor, outside)
+            made.outputs.append(itself or _look_into(recorder, tensor, source))
         else:
             made.outputs.append(made.fresh(tensor, cotangents.get(id(tensor))))
     return made.outputs, made.values, made.orders
 
 
-def _existing(recorder: Recorder, tensor: Tensor, source: Source, chain: Chain) -> Existing:
-    position = recorder.positions.get(id(tensor))
-    requires_grad = tensor._requires_grad
-    detached = tensor._view is None or not tensor._view.differentiable
-    if position is not None:
-        return Existing(Argument(position), (), requires_grad, detached, True)
-    if isinstance(source, GradOf):
-        owner = recorder.tapes[source.owner][0] if isinstance(source.owner, int) else source.owner
-        same = recorder.grads[id(owner)][1] is tensor
-    elif isinstance(source, AttributeTensor):
-        same = recorder.found[source] is tensor
+def _itself(
+    recorder: Recorder, tensor: Tensor, outside: Mapping[int, Tensor]
+) -> Existing | None:
+    """A result that is a tensor from outside; None for one that the call has made."""
+    source = recorder.entry(tensor).root.source
+    found: Source | None = None
+    if id(tensor) in recorder.positions:
+        found = Argument(recorder.positions[id(tensor)])
+    elif id(tensor) in outside or (isinstance(source, Captured) and source.tensor is tensor):
+        found = Captured(tensor)
+    elif isinstance(source, AttributeTensor) and recorder.found[source] is tensor:
+        found = source
     else:
-        same = isinstance(source, Captured) and source.tensor is tensor
-    if requires_grad and detached and not same:
+        owners = [owner for owner, before in recorder.grads.values() if before is tensor]
+        found = GradOf(recorder.owner(owners[0])) if owners else None
+    return None if found is None else Existing(found, (), tensor._requires_grad, True, True)
+
+
+def _look_into(recorder: Recorder, tensor: Tensor, source: Source) -> Existing:
+    """A view of a tensor from outside."""
+    detached = tensor._view is None or not tensor._view.differentiable
+    if tensor._requires_grad and detached:
         recorder.refuse("a result shares memory with a tensor from outside, but not its tape")
-    return Existing(source, chain, requires_grad, detached, same)
+    chain = recorder.entry(tensor).chain
+    return Existing(source, chain, tensor._requires_grad, detached, False)
 
 
 def _check_overlap(recorder: Recorder) -> None:

@@ -169,6 +169,11 @@ def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False
         values = filled((), values, input.dtype)
     positions = [_positions(input, i) for i in indices]
     flat = [p for group in positions for p in group]
+    ndim = input._array.ndim
+    if len(flat) > ndim:
+        raise locate(IndexError(
+            f"too many indices for tensor of dimension {ndim} (got {len(flat)})"
+        ))
     return F.index_put(input, values, *flat, dims=tuple(range(len(flat))), accumulate=accumulate)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
@@ -304,6 +304,13 @@ class CodeGuard:
 
 
 AnyGuard = Guard | CodeGuard | PlainGuard
+
+
+def tensors_reached(guards: Iterable[AnyGuard], tree: Hashable) -> dict[int, Tensor]:
+    """By id, the tensors that guards, and arguments of other types, hold a function to."""
+    found = [t for guard in guards for t in tensors_in(guard.expected)]
+    return {id(t): t for t in (*found, *tensors_in(tree))}
+
 
 #: `thing` of a guard on something mutable: identical to nothing
 CHANGING = object()

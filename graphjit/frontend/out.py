@@ -97,8 +97,10 @@ def _keep_operand(node: Any, target: Tensor) -> None:
                 kept._grad_fn, kept._output_number = edge
             node.saved = (*node.saved[:place], kept, *node.saved[place + 1 :])
             node.arrays = None
-            rows = [row for row in node.versions if row[0] is target._array]
-            node.versions = tuple(row for row in node.versions if row is not rows[0])
+            rows = list(node.versions)
+            first = next(i for i, row in enumerate(rows) if row[0] is target._array)
+            rows[first] = (kept._array, kept._version, kept._version[0])
+            node.versions = tuple(rows)
 
 
 def write_back(target: Tensor, result: Tensor) -> Tensor:

@@ -92,6 +92,8 @@ class Recorder:
         self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.grads_absent: list[Tensor] = []
         self.grads_written: set[int] = set()
+        #: inputs that were one array, though another call may find two
+        self.aliases: list[tuple[Source, Source]] = []
         self.draws: dict[int, tuple[Any, int]] = {}
         self.effects: list[Effect] = []
         #: grows when the call changes anything but what it computes
@@ -148,6 +150,14 @@ class Recorder:
             self.tapes.append((tensor, tensor._grad_fn))
             found = self.add_input(tensor._array, Captured(tensor))
         return found
+
+    def alias(self, array: np.ndarray, source: Source) -> None:
+        """What `source` finds is the input `array`, which was found elsewhere first."""
+        found = self.entries[id(array)].root.source
+        if isinstance(found, (Argument, Captured, GradOf)):
+            self.aliases.append((found, source))
+        else:
+            self.refuse("a tensor that the step exchanges is used as another one too")
 
     def made(self, tensor: Tensor) -> bool:
         """Whether the traced function itself has made `tensor`."""
@@ -430,6 +440,8 @@ class Recorder:
                 self.grads_absent.append(tensor)
             elif id(grad._array) not in self.entries:
                 self.add_input(grad._array, GradOf(self.owner(tensor)))
+            else:
+                self.alias(grad._array, GradOf(self.owner(tensor)))
         return tensor._grad
 
     def write_grad(self, tensor: Tensor) -> None:

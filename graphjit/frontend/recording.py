@@ -225,6 +225,7 @@ class Recording:
             points saw exactly (from `first_seen` on), then what effects are told, then what a
             backward needs.
         effects: Python code to be run after a replay, in order, given the outputs.
+        aliases: inputs and what else was the same array as they.
         orders: the dimensions from the outermost, for values that do not lie in C order.
     """
 
@@ -242,6 +243,7 @@ class Recording:
     points: list[GuardPoint]
     first_seen: int
     assignments: list[Assignment]
+    aliases: list[tuple[Source, Source]]
     backward: Differentiated | None = None
 
 

@@ -80,7 +80,8 @@ class SymNumber:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(name)
+            kind = type(self.value).__name__
+            raise AttributeError(f"'{kind}' object has no attribute '{name}'")
         return getattr(self.plain(), name)
 
     def __reduce__(self) -> Any:
@@ -345,8 +346,24 @@ def _shown(name: str) -> None:
     setattr(SymNumber, name, method)
 
 
-for _name in (
-    "int float complex index trunc floor ceil round repr str format pow rpow floordiv rfloordiv "
-    "mod rmod divmod rdivmod and rand or ror xor rxor lshift rlshift rshift rrshift invert"
-).split():
+def _shown_operator(name: str, compute: Callable[..., Any]) -> None:
+    def forward(self: SymNumber, other: Any, *modulus: Any) -> Any:
+        if _defers(self, other):
+            return NotImplemented
+        return compute(self.plain(), plain(other), *map(plain, modulus))
+
+    def backward(self: SymNumber, other: Any, *modulus: Any) -> Any:
+        if _defers(self, other):
+            return NotImplemented
+        return compute(plain(other), self.plain(), *map(plain, modulus))
+
+    setattr(SymNumber, f"__{name}__", forward)
+    setattr(SymNumber, f"__r{name}__", backward)
+
+
+for _name in "int float complex index trunc floor ceil round repr str format invert".split():
     _shown(f"__{_name}__")
+for _name in "floordiv mod and_ or_ xor lshift rshift".split():
+    _shown_operator(_name.rstrip("_"), getattr(operator, _name))
+_shown_operator("pow", pow)
+_shown_operator("divmod", divmod)

@@ -128,7 +128,7 @@ class Node(_Unobserved):
             return self.arrays
         for array, counter, expected in self.versions:
             if counter[0] != expected:
-                _raise_modified(self, array, counter[0], expected)
+                raise_modified(self, array, counter[0], expected)
         if wrap:
             return [self._restore(entry, *kind) for entry, kind in zip(saved, self.kinds)]
         if self.arrays is None:
@@ -168,7 +168,7 @@ FREED = (
 )
 
 
-def _raise_modified(node: Node, array: Any, version: int, expected: int) -> None:
+def raise_modified(node: Node, array: Any, version: int, expected: int) -> None:
     from .printing import type_name
 
     raise locate(RuntimeError(

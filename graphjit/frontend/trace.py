@@ -24,7 +24,7 @@ from .bound import bound
 from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, Guard, Same, is_opaque, snapshot
+from .guards import SCALARS, Guard, Same, is_opaque, snapshot, tensors_reached
 from .interpreted import Interpreted
 from .locks import new_lock
 from .misses import miss_reason
@@ -291,7 +291,8 @@ class Traced:
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
-            recording = finish(recorder, leaves)
+            outside = tensors_reached((*reads.structural, *reads.always), attempt.key)
+            recording = finish(recorder, leaves, outside)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
             by_reads = attempt.reason.startswith(reads.refusal or "\n")

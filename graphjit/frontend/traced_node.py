@@ -20,7 +20,7 @@ from .dispatch import apply
 from .locks import new_lock
 from .mode import MODE, grad_mode
 from .recording import Argument, Captured
-from .tape import FREED
+from .tape import FREED, raise_modified
 from .tape import Node as TapeNode
 from .tensor import Tensor
 
@@ -252,11 +252,9 @@ class TracedNode(TapeNode):
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
         made, tensors, saved = self.differentiated, self.tensors, self.saved
         assert saved is not None
-        if self.seen != tuple([t._version[0] for t in made._inputs(tensors)]):
-            raise locate(RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an "
-                "inplace operation"
-            ))
+        for tensor, version in zip(made._inputs(tensors), self.seen, strict=True):
+            if tensor._version[0] != version:
+                raise_modified(self, tensor._array, tensor._version[0], version)
         known = {
             value: Tensor._of(saved[place]) if isinstance(place, int) else tensor_of(place, tensors)
             for value, place in made.again.inputs

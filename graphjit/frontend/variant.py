@@ -12,7 +12,7 @@ import numpy as np
 from ..dtypes import default_float
 from ..ir.interp import DONE
 from .dispatch import apply
-from .guards import AnyGuard, Guard, is_mutable, tensors_in
+from .guards import AnyGuard, Guard, is_mutable, tensors_in, tensors_reached
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recording import (
@@ -148,7 +148,6 @@ class Variant:
         self.structural = structural
         self.guards: list[AnyGuard] = [*structural, *always]
         self._sort(always)
-        self.pinned = self._pinned(tensors)
         self.default = default_float()
         self.result = result
         self.binding = Binding.of(recording, executable)
@@ -161,10 +160,11 @@ class Variant:
             for source, value in zip(recording.sources, recording.graph.inputs, strict=True)
             if isinstance(source, GradOf)
         ]
-        #: tensors that were reached, with what Python can tell of them without their elements
-        reached = [t for guard in self.guards for t in tensors_in(guard.expected)]
-        reached += [t for t, _ in self.binding.captured]
-        self.frozen = [(t, signature([t])) for t in {id(t): t for t in reached}.values()]
+        reached = tensors_reached(self.guards, tree)
+        self.pinned = _pinned(reached, tensors)
+        #: tensors from outside, with what Python can tell of them without their elements
+        known = {id(t): t for t, _ in (*self.binding.captured, *self.pinned)} | reached
+        self.frozen = [(t, t._array, signature([t])) for t in known.values()]
         self.written = self._written_tensors()
         self.added_to = [source for source in self.written if isinstance(source, GradOf)]
         self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
@@ -275,8 +275,11 @@ class Variant:
         for other in self.others:
             if not other.holds():
                 return False
-        for position, tensor in self.pinned:
+        for tensor, position in self.pinned:
             if tensors[position] is not tensor:
+                return False
+        for source, same in self.recording.aliases:
+            if _array_of(source, tensors) is not _array_of(same, tensors):
                 return False
         return self.grads_fit(tensors) and self.apart(tensors) and self._attributes_fit(tensors)
 
@@ -298,18 +301,12 @@ class Variant:
                 return False
         return True
 
-    def _pinned(self, tensors: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
-        """Arguments that the function could also reach by other ways, which were not told apart."""
-        reached = {id(t._array) for guard in self.guards for t in tensors_in(guard.expected)}
-        return [(i, t) for i, t in enumerate(tensors) if id(t._array) in reached]
-
     def _still_structured(self) -> bool:
         if default_float() is not self.default:
             return False
-        if any(tensor._array is not array for tensor, array in self.binding.captured):
-            return False
-        if any(signature([tensor]) != kind for tensor, kind in self.frozen):
-            return False
+        for tensor, array, kind in self.frozen:
+            if tensor._array is not array or signature([tensor]) != kind:
+                return False
         if not all(guard.holds() for guard in self.structural):
             return False
         if not self._still_predicted():
@@ -471,6 +468,12 @@ class Variant:
         return unflatten(self.result, iter(results))  # gradients are left over
 
 
+def _pinned(reached: dict[int, Tensor], tensors: Sequence[Tensor]) -> list[tuple[Tensor, int]]:
+    """Arguments that the function could also reach by other ways, which were not told apart."""
+    arrays = {id(t._array) for t in reached.values()}
+    return [(t, i) for i, t in enumerate(tensors) if id(t._array) in arrays]
+
+
 def _passed(
     source: Any, dtype: np.dtype, tensors: Sequence[Tensor], floats: Sequence[float]
 ) -> np.ndarray:
@@ -554,6 +557,16 @@ def _grad_of(source: Any, tensors: Sequence[Tensor]) -> Tensor:
     grad = _resolve(source.owner, tensors)._grad
     assert grad is not None
     return grad
+
+
+def _array_of(source: Source, tensors: Sequence[Tensor]) -> np.ndarray | None:
+    """The array of a tensor among the inputs; None where there is none."""
+    if isinstance(source, GradOf):
+        grad = _resolve(source.owner, tensors)._grad
+        return None if grad is None else grad._array
+    assert isinstance(source, (Argument, Captured))
+    tensor = tensors[source.position] if isinstance(source, Argument) else source.tensor
+    return tensor._array
 
 
 def _owner(array: np.ndarray) -> Any:

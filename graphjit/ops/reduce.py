@@ -41,7 +41,7 @@ def total(xp: Any, x: Any) -> Any:
     """The sum of all elements of a floating-point array, as a NumPy or CuPy scalar."""
     if xp is np and x.size <= _DOT_SIZE and x.dtype.char in "fd":
         flat = x.ravel()
-        return flat.dot(ones(x.size, x.dtype))
+        return flat.dot(ones(x.size, x.dtype)) + 0.0  # BLAS's sum of one -0 is -0
     return xp.add.reduce(x, None) if x.dtype.char != "e" else xp.sum(x, dtype="f4").astype("f2")
 
 
@@ -49,12 +49,12 @@ def sum_array(xp: Any, x: Any, dims: Dims, keepdims: bool) -> Any:
     """The sum over `dims`; integers add up in int64, float16 in float32."""
     if xp is np and x.dtype.char in "fd" and x.size <= _DOT_SIZE:
         if x.ndim == len(dims):
-            value = x.ravel().dot(ones(x.size, x.dtype))
+            value = x.ravel().dot(ones(x.size, x.dtype)) + 0.0
             return np.asarray(value).reshape((1,) * x.ndim if keepdims else ())
-        if x.ndim == 2 and dims == (0,):
+        if x.ndim == 2 and dims == (0,) and x.size > 1:
             value = ones(len(x), x.dtype).dot(x)
             return value[None] if keepdims else value
-        if x.ndim == 2 and dims == (1,):
+        if x.ndim == 2 and dims == (1,) and x.size > 1:
             value = x.dot(ones(x.shape[1], x.dtype))
             return value[:, None] if keepdims else value
     if x.dtype.char == "e":

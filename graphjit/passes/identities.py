@@ -169,7 +169,12 @@ def reduce_single(make: Rewriter, draft: Draft) -> Value | None:
         return None
     if dims:
         return make(draft.op.name, x, **{**draft.attrs, "dims": dims})
-    return make("cast", x, dtype=draft.spec.dtype) if _keeps_element(draft) else None
+    if not _keeps_element(draft):
+        return None
+    element = make("cast", x, dtype=draft.spec.dtype)
+    if draft.op.combine == "add" and element.dtype.category >= 2:
+        return make("add", element, make.constant(0.0, element))  # a sum is never -0
+    return element
 
 
 def _keeps_element(draft: Draft) -> bool:

@@ -108,6 +108,22 @@ def test_a_backward_without_saved_values_can_be_repeated():
     assert_equal(program)
 
 
+def test_what_an_in_place_op_overwrote_is_freed_too():
+    """The copy that the tape kept of it was not freed, and a second backward went through."""
+    def program(t):
+        x, p = t.ones(2), t.tensor([2.0], requires_grad=True)
+        x.mul_(p)
+        y = x.sum()
+        y.backward()
+        try:
+            y.backward()
+        except RuntimeError as error:
+            return [p.grad, "second time" in str(error)]
+        return [p.grad, False]
+
+    assert_equal(program)
+
+
 def test_grad_of_intermediate_and_unused():
     def program(t):
         x, unused = t.tensor([1.0, 2.0], requires_grad=True), t.ones(1, requires_grad=True)

@@ -73,7 +73,7 @@ x; x.__setitem__(0, [1, 2]); x.__setitem__((0, 0), w); x.__setitem__(0, t.ones(4
 x.__setitem__(5, 1); x.__setitem__(slice(None, None, -1), 1); x.__setitem__(t.tensor([0, 5]), 1.0)
 x.__setitem__(t.tensor([0, 1]), t.ones(4)); x.__setitem__(x > 0, t.ones(9)); x.__setitem__(b, 1.0)
 x.__setitem__('a', 1); x.__setitem__(0, 'a'); g.__setitem__(0, 1.0); i.__setitem__(0, 1j)
-x.__setitem__(0, None)
+x.__setitem__(0, None); s.index_put((t.tensor([0]),), s); i.index_put_((i[:0], i[:0]), i[0])
 """.replace("\n", ";").split(";")  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -281,3 +282,20 @@ def test_a_tape_that_keeps_nothing_is_gone_back_twice():
         y.sum().backward()
         y.sum().backward()
         assert p.grad.tolist() == [4, 4]
+
+
+def test_a_second_derivative_after_a_write():
+    """The error did not say which tensor had been written to."""
+    p = gj.ones(3, requires_grad=True)
+
+    def message(function):
+        result = function()
+        with gj.no_grad():
+            p.neg_()
+        with pytest.raises(RuntimeError, match="modified by an inplace") as caught:
+            gj.autograd.grad(result.sum(), p, create_graph=True)
+        return re.sub("version [0-9]+", "", str(caught.value)).split("\n")[0]
+
+    square = lambda: p**2
+    traced = gj.trace(square)
+    assert [message(traced) for _ in range(3)] == [message(square)] * 3

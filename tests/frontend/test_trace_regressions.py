@@ -576,3 +576,43 @@ def test_a_result_that_is_used_up_in_part():
     with pytest.warns(UserWarning, match="a backward that is yet to come would fail"):
         run(traced)
     run(traced)
+
+
+def test_a_sum_of_one_negative_zero():
+    """A replay took the sum of one -0 for that -0, where PyTorch and eager code give 0."""
+    functions = (
+        lambda x: x.sum(0), lambda x: x.mean(0, keepdim=True), lambda x: x[:, :1].sum(),
+        lambda x: x[:, :1].sum(0), lambda x: x[:, :1].mean(1), lambda x: x[0, 0].sum(),
+    )  # fmt: skip
+    for function in functions:
+        traced = gj.trace(function)
+        for call in (function, traced, traced, traced):
+            assert not gj.signbit(call(-gj.zeros(1, 3))).any()
+
+
+def test_a_view_of_what_is_off_the_tape_again():
+    """Eagerly, `view.relu()` required grad, though the view's base had been overwritten."""
+    function = lambda x: [
+        use((base := x * 2)[:1], base.normal_()).requires_grad
+        for use in (
+            lambda view, _: view.relu(), lambda view, _: view * gj.ones(1),
+            lambda view, _: gj.ones(1) / view, lambda view, _: gj.addcmul(view, view, view),
+        )
+    ]  # fmt: skip
+    traced, x = gj.trace(function), gj.ones(2, requires_grad=True)
+    assert function(x) == traced(x) == traced(x) == [False] * 4
+
+
+def test_a_base_of_a_write_whose_other_view_is_read_later():
+    """A write to a view of a value was compiled as one to the value, which was still to be read."""
+    def function(x):
+        v = x.index_fill(0, gj.tensor([0]), 0.5)
+        scaled = v / v.norm(dim=0, keepdim=True)
+        v.view(-1)[0] = 7.0
+        return v, scaled, "nan" if v.isnan().any() else ""
+
+    x = gj.arange(12.0).reshape(3, 4) - 5.5
+    traced = gj.trace(function)
+    for _ in range(3):
+        for found, expected in zip(traced(x)[:2], function(x)):
+            assert gj.allclose(found, expected)

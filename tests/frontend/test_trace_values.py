@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -369,3 +370,45 @@ def test_a_comparison_of_a_number_that_python_has_seen():
         return text, n > 2, n == 3.0, int(n) < n + 0.5, x * n
 
     agree(f, numbers(1, 2, 1))
+
+
+OPERATORS = [
+    operator.floordiv, operator.mod, divmod, pow, operator.lshift, operator.or_, operator.truediv
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", OPERATORS)
+@pytest.mark.parametrize("other", [-0.25, 3, 2.5])
+@pytest.mark.parametrize("number", [4, 1.5])
+def test_numbers_of_two_kinds(operation, other, number):
+    """`x.item() // 0.5` of an integer tensor raised a TypeError while it was recorded."""
+
+    def function(x):
+        found = []
+        for pair in ((x.item(), other), (other, x.item())):
+            try:
+                found.append(operation(*pair))
+            except TypeError as error:
+                found.append(str(error))
+        return found
+
+    traced = gj.trace(function)
+    for _ in range(3):
+        x = gj.tensor(number)
+        assert repr(traced(x)) == repr(function(x))
+
+
+def test_an_attribute_that_a_number_lacks():
+    """The message of an AttributeError on a symbolic number was the bare name."""
+
+    def function(x, s):
+        found = []
+        for number in (x.sum().item(), s):
+            try:
+                found.append(number._array)
+            except AttributeError as error:
+                found.append(str(error))
+        return found
+
+    traced = gj.trace(function)
+    assert traced(gj.arange(3), 1.5) == function(gj.arange(3), 1.5)

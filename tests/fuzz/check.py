@@ -67,14 +67,11 @@ def _run(program: Program, library: str, traced: bool = False) -> Outcome:
 
 def _is_unstable(program: Program, eager: Outcome, found: Difference) -> bool:
     """Whether the same place moves about as much when inputs change in the last bits."""
-    data.NOISE.update(float16=5e-4, float32=3e-7, float64=1e-15)
-    try:
-        for seed in range(NOISY_RUNS):
-            data.NOISE_SEED[0] = seed
-            for other in differences(eager, _run(program, "graphjit")):
-                here = (other.call, other.path) == (found.call, found.path)
-                if here and other.size * MARGIN >= found.size:
-                    return True
-        return False
-    finally:
-        data.NOISE.update(float16=0.0, float32=0.0, float64=0.0)
+    for seed in range(NOISY_RUNS):
+        with data.noise(seed):
+            noisy = _run(program, "graphjit")
+        for other in differences(eager, noisy):
+            here = (other.call, other.path) == (found.call, found.path)
+            if here and other.size * MARGIN >= found.size:
+                return True
+    return False

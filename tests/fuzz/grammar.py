@@ -370,7 +370,8 @@ VALUES = ("1", "'a'", "None", "True", "[1, 2]", "(2.0, 3)", "0", "'b'", "[1]", "
 #: headers of loops; `{}` is the loop's variable
 LOOPS = """
 for j in range({k}): | for j in range(int({i}.sum()) % 4): | for {} in {t}: | for {} in ({f}, {f}):
-for j in range(int(abs({q})) % 3): | for {} in {t}.unbind(0): | for {} in {t}[:{k}]: | for {} in l0:
+for j in range(int(abs({q})) % 3): | for {} in {t}.unbind(0): | for {} in {t}[:{k}]:
+for {} in l0[:]:
 for j, {} in enumerate({t}): | for {} in {f}.tolist(): | for j in range(len({t})):
 for {} in {f}.chunk(2):
 for {}, _ in zip({t}, {f}): | for {} in map(T.tanh, {f}): | for j in range({i}.max()):
