@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from importlib.util import resolve_name
 from itertools import pairwise
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -183,6 +184,12 @@ class Reads:
             return not any(_looks_into(guard.key or guard.name, code) for code in codes)
 
         self.always = [guard for guard in self.always if not is_told_only(guard)]
+
+    def knows(self, value: Any) -> bool:
+        """Whether `value` was there before the call, and not made by it."""
+        if isinstance(value, (type, ModuleType, BuiltinFunctionType, Enum)):
+            return True
+        return self.seen.get(id(value)) is value
 
     # --- before it runs -----------------------------------------------------------------------
 

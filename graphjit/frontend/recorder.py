@@ -112,6 +112,8 @@ class Recorder:
         self.exact = False
         #: tensors made by the call, by id
         self.own: dict[int, Tensor] = {}
+        #: modules made by the call, by id
+        self.modules: dict[int, Any] = {}
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
         #: attributes that the call has assigned, by (id of the module or plain object, name)
