@@ -34,6 +34,7 @@ from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .recorder import Recorder, Root
+    from .tape import Node
 
 
 def finish(
@@ -115,10 +116,29 @@ def _differentiable(recorder: Recorder, results: Sequence[Tensor]) -> list[Tenso
     found: dict[int, Tensor] = {}
     for tensor in results:
         node = tensor._grad_fn
-        alive = tensor._requires_grad and node is not None and node.saved is not None
+        alive = tensor._requires_grad and node is not None and not _is_used_up(node)
         if alive and recorder.entry(tensor).root.source is None:
             found[id(tensor)] = tensor
     return list(found.values())
+
+
+def _is_used_up(node: Node) -> bool:
+    """Whether all ways back from a node of the tape end at nodes that a backward has used up."""
+    seen = {node}
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if node.saved is None:
+            continue
+        for edge in node.edges:
+            if edge is not None and type(edge) is not tuple:  # a leaf, which would get a gradient
+                return False
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                waiting.append(edge[0])
+        if all(edge is None for edge in node.edges):
+            return False
+    return True
 
 
 def _results(

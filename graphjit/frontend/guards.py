@@ -32,20 +32,18 @@ from types import (
     WrapperDescriptorType,
 )
 from typing import Any, ClassVar
-from weakref import ReferenceType, WeakKeyDictionary
 
 import numpy as np
 
 from ..device import Device
 from ..dtypes import DType
 from ..errors import TraceRefused
+from .plain import BY_CONTENT, Layout, PlainGuard, is_plain_class, is_value_class
 from .state import GUARDED, SelfGuarding
 from .tensor import Tensor
 
 SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), DType, Device, slice)
 CONTAINERS = (dict, list, tuple, set, frozenset)
-#: things that are equal if their items are; objects must be the same one besides
-BY_CONTENT = (*CONTAINERS, deque, MappingProxyType)
 #: what has more items than this in all, or is nested deeper, is not followed
 MAX_ITEMS = 512
 MAX_DEPTH = 16
@@ -69,7 +67,8 @@ class Same:
 def snapshot(value: Any) -> Hashable:
     """A value to compare with a later snapshot: values by value, containers by content,
 
-    tensors, modules and functions by identity. TraceRefused for what cannot be seen through.
+    tensors, modules, functions and plain objects by identity. TraceRefused for what cannot be seen
+    through.
     """
     if isinstance(value, SCALARS):
         return (type(value), _comparable(value))
@@ -81,7 +80,7 @@ def _snapshot(value: Any, room: list[int], depth: int) -> Hashable:
     if isinstance(value, SCALARS):
         return (type(value), _comparable(value))
     if isinstance(value, MethodType):
-        return (Same(value.__func__), Same(value.__self__))
+        return (Same(value.__func__), _snapshot(value.__self__, room, depth + 1))
     if is_opaque(value):
         return Same(value)
     if depth >= MAX_DEPTH:
@@ -107,7 +106,7 @@ def _items(value: Any) -> list[Any] | None:
         items = [value.func, value.args, value.keywords]
     elif is_logger(value):
         return [value.getEffectiveLevel(), value.disabled]
-    elif _is_value(value) or isinstance(value, (np.ndarray, np.generic, bytearray)):
+    elif is_value_class(type(value)) or isinstance(value, (np.ndarray, np.generic, bytearray)):
         return None
     elif Layout.of(type(value)).has_hidden_state:
         raise TraceRefused(f"a {type(value).__name__} cannot be guarded")
@@ -142,54 +141,10 @@ def fields(value: Any) -> list[Any]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What instances of a class consist of besides a `__dict__`.
-
-    Hidden state is what Python cannot see: bytes that no slot or dict accounts for.
-    """
-
-    slots: tuple[str, ...]
-    has_hidden_state: bool
-
-    @staticmethod
-    def of(kind: type) -> Layout:
-        """The layout of a class, which this does not keep alive."""
-        found = _LAYOUTS.get(kind)
-        if found is None:
-            found = _LAYOUTS[kind] = Layout._find(kind)
-        return found
-
-    @staticmethod
-    def _find(kind: type) -> Layout:
-        names: list[str] = []
-        for base in kind.__mro__:
-            slots = vars(base).get("__slots__", ())
-            names += [slots] if isinstance(slots, str) else slots
-        slots = tuple(name for name in names if not name.startswith("__"))
-        pointers = len(slots) + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
-        known = object.__basicsize__ + pointers * np.dtype(np.intp).itemsize
-        return Layout(slots, kind.__basicsize__ > known or kind.__itemsize__ > 0)
-
-
-_LAYOUTS: WeakKeyDictionary[type, Layout] = WeakKeyDictionary()
-
-
 def is_logger(value: Any) -> bool:
     """Whether this is a logger: what it does with records is its own, and warned of."""
     logging = sys.modules.get("logging")
     return logging is not None and isinstance(value, logging.Logger)
-
-
-def _is_value(value: Any) -> bool:
-    """Whether this is an immutable value of one of Python's own types, such as a Decimal."""
-    cls: Any = type(value)
-    return (
-        cls.__eq__ is not object.__eq__
-        and getattr(cls, "__hash__", None) is not None
-        and cls.__module__.partition(".")[0] in sys.stdlib_module_names
-        and not isinstance(value, (memoryview, ReferenceType))
-    )
 
 
 def _comparable(value: Any) -> Hashable:
@@ -215,7 +170,15 @@ def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
     if isinstance(value, CONTAINERS) and not isinstance(value, SelfGuarding):
         return False
-    return isinstance(value, _OPAQUE) or _is_ours(type(value))
+    return isinstance(value, _OPAQUE) or _is_ours(type(value)) or is_plain(value)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether reads of the attributes of `value` are noted, each by itself."""
+    cls = type(value)
+    if not is_plain_class(cls) or isinstance(value, _OPAQUE):
+        return False
+    return not _is_ours(cls) and not is_logger(value)
 
 
 #: descriptors of types that are not written in Python can be exchanged, but not changed
@@ -340,7 +303,7 @@ class CodeGuard:
         return all(are_absent(names) for are_absent, names in self.hidden.values())
 
 
-AnyGuard = Guard | CodeGuard
+AnyGuard = Guard | CodeGuard | PlainGuard
 
 
 def tensors_reached(guards: Iterable[AnyGuard], tree: Hashable) -> dict[int, Tensor]:

@@ -13,7 +13,7 @@ import inspect
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import resolve_name
 from itertools import pairwise
@@ -25,7 +25,6 @@ from .guards import (
     ABSENT,
     CHANGING,
     CONTAINERS,
-    HOOKS,
     MAX_DEPTH,
     SCALARS,
     TABLES,
@@ -36,11 +35,13 @@ from .guards import (
     is_logger,
     is_mutable,
     is_opaque,
+    is_plain,
     items_of,
     snapshot,
 )
 from .mode import MODE
-from .state import CARRIED, GUARDED, VERSIONS
+from .plain import WATCHERS, WHOLE, Layout, PlainGuard, attributes, own_dict
+from .state import CARRIED, GUARDED, VERSIONS, SelfGuarding
 
 #: what gives another value at each call, by module: the names, or all
 IMPURE = {
@@ -69,6 +70,9 @@ class Reads:
         self.ours: list[ModuleType] = []
         self.code = CodeGuard()
         self.always.append(self.code)
+        #: the plain objects that were reached, by id
+        self.plain: dict[int, PlainGuard] = {}
+        self.watched: list[type] = []
 
     def refuse(self, reason: str, about: str) -> None:
         """`about` is the name of the variable, attribute, module or function."""
@@ -84,12 +88,8 @@ class Reads:
             return  # by the function itself
         if not self._is_new(owner, name):
             return
-        for base in type(owner).__mro__:
-            if name in vars(base) and not is_library(base.__module__):
-                self._entry(base, name)
-                break
-        if isinstance(value, (MethodType, FunctionType)) or name in HOOKS:
-            self.function(value)
+        self._class_entry(type(owner), name)
+        self.function(value)
         if name == "forward":
             self.code.patched[type(owner)] = type(owner).forward
         kind: Any = type(owner)
@@ -102,7 +102,36 @@ class Reads:
         """`owner` has no attribute `name`, unless its `__getattr__` makes one up."""
         if self._is_new(owner, name):
             label = f"{type(owner).__name__}.{name}"
-            self.structural.append(Guard(label, owner, name, ABSENT, CHANGING))
+            guards: list[Any] = self.always if id(owner) in self.plain else self.structural
+            guards.append(Guard(label, owner, name, ABSENT, CHANGING))
+
+    def plain_attribute(self, owner: Any, name: str, value: Any) -> None:
+        """`owner.name` gave `value`, where `owner` is a plain object from outside."""
+        recorder = MODE.recorder
+        if recorder is not None and (id(owner), name) in recorder.assigned:
+            return  # by the function itself
+        cls = type(owner)
+        own = {*own_dict(owner), *Layout.of(cls).slots}
+        if name[:2] == "__" and name not in WHOLE | own or not self._is_new(owner, name):
+            return
+        if name in WHOLE:
+            value = attributes(owner)
+            for each in value:
+                self.plain_attribute(owner, each, value[each])
+            self._add(f"{cls.__name__}.__dict__", owner, "__dict__", own_dict(owner), True)
+        elif name in own:
+            self._add(f"{cls.__name__}.{name}", owner, name, value, True)
+        else:  # what a property gives is told by what it reads
+            self.plain[id(owner)].found.add(name)
+            self._class_entry(cls, name)
+        self.function(value)
+
+    def _class_entry(self, cls: type, name: str) -> None:
+        """Guard what instances of a user's class find on it, if anything."""
+        for base in cls.__mro__:
+            if name in vars(base) and not is_library(base.__module__):
+                self._entry(base, name)
+                break
 
     def forget(self, key: tuple[int, str]) -> Guard | None:
         """The guard on an attribute that the function turns out to assign, taken out."""
@@ -114,6 +143,17 @@ class Reads:
                     return guard
         return None
 
+    def changed(self, assigned: Container[tuple[int, str]]) -> str | None:
+        """The name of something that is no longer what it was, but for attributes `assigned`."""
+        for guard in self.always:
+            if not guard.holds():
+                return guard.name
+        for plain in self.plain.values():
+            for name in plain.changed():
+                if (id(plain.thing), name) not in assigned:
+                    return f"{plain.cls.__name__}.{name}"
+        return None
+
     def forget_told(self, told: Sequence[Any]) -> None:
         """Drop the guards on what only the functions in `told` look at, or change.
 
@@ -122,32 +162,44 @@ class Reads:
         """
         own = {code for function in told for code in _nested(getattr(function, "__code__", None))}
         codes = [c for _, code in self.code.codes for c in _nested(code) if c not in own]
-        self.always = [
-            guard for guard in self.always
-            if not isinstance(guard.container, (CellType, dict)) or guard.holds()
-            or any(_looks_into(guard.name, code) for code in codes)
-        ]  # fmt: skip
+        changing = [id(getattr(function, "__self__", None)) for function in told]
+
+        def is_told_only(guard: AnyGuard) -> bool:
+            if not isinstance(guard, Guard) or guard.holds():
+                return False
+            is_attribute = not isinstance(guard.container, (CellType, dict))
+            if is_attribute and (id(guard.read()) not in changing or self.names & _BY_TEXT):
+                return False
+            return not any(_looks_into(guard.key or guard.name, code) for code in codes)
+
+        self.always = [guard for guard in self.always if not is_told_only(guard)]
 
     # --- before it runs -----------------------------------------------------------------------
 
     def call(self, function: Any, arguments: Any) -> None:
         """Guard what `function` is, and what it and its arguments lead to."""
-        if not isinstance(function, FunctionType):
+        if isinstance(function, MethodType):
+            self._variable("self", {"self": function.__self__}, "self")
+        elif not isinstance(function, FunctionType):
             self._variable(type(function).__name__, {"function": function}, "function")
         self._reach(arguments)
         self.function(function)
 
     def function(self, function: Any) -> None:
         """Guard what the code of a function, and all code that it leads to, reads."""
+        before = self._extent()
         self._reach(function)
-        before = None
-        while before != (before := (len(self.names), len(self.spaces), len(self.ours))):
+        while before != (before := self._extent()):
             for space in tuple(self.spaces):
                 for name in [n for n in vars(space) if self._is_named(n) or _is_extension(space)]:
-                    self._entry(space, name)
+                    if not _stands_in(vars(space)[name]):
+                        self._entry(space, name)
             for module in tuple(self.ours):
                 for name in self.names & vars(module).keys():
                     self._library_entry(module, name)
+
+    def _extent(self) -> tuple[int, int, int]:
+        return (len(self.names), len(self.spaces), len(self.ours))
 
     def _is_named(self, name: str) -> bool:
         special = name.startswith("__") and name in _SPECIAL
@@ -193,9 +245,11 @@ class Reads:
         """Follow what `value` leads to."""
         if isinstance(value, SCALARS) or id(value) in self.seen or depth > MAX_DEPTH:
             return
-        if is_logger(value):
+        if is_logger(value) or isinstance(value, SelfGuarding):
             return
         self.seen[id(value)] = value
+        if is_plain(value):
+            self._watch(value)
         for part in _parts(value):
             self._reach(part, depth + 1)
         if isinstance(value, FunctionType):
@@ -210,6 +264,14 @@ class Reads:
                 )
         elif isinstance(value, type) and not is_library(value.__module__):
             self.spaces.append(value)
+
+    def _watch(self, thing: Any) -> None:
+        """Note what is read of a plain object from now on."""
+        guard = self.plain[id(thing)] = PlainGuard(thing, type(thing), attributes(thing))
+        self.always.append(guard)
+        if type(thing) not in self.watched:
+            self.watched.append(type(thing))
+            watch(type(thing), _noting_plain, _assigning_plain)
 
     def _module(self, module: ModuleType) -> None:
         if module.__name__.partition(".")[0] == "graphjit":
@@ -293,6 +355,8 @@ def _parts(value: Any) -> Iterator[Any]:
         yield inspect.unwrap(value)
     elif isinstance(value, type):
         yield from value.__mro__[1:]
+    elif is_plain(value):
+        yield type(value)
     elif not is_opaque(value):
         yield type(value)
         yield from fields(value)[1::2]
@@ -316,12 +380,16 @@ def _nested(code: CodeType | None) -> Iterator[CodeType]:
                 yield from _nested(constant)
 
 
+#: what finds attributes whose names are not in the code
+_BY_TEXT = frozenset({"getattr", "attrgetter", "vars", "__dict__"})
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR", "LOAD_METHOD")
+
+
 def _looks_into(name: str, code: CodeType) -> bool:
     """Whether `code` does more with a variable than to take a bound method of what it holds."""
     instructions = list(dis.get_instructions(code))
     for this, following in pairwise(instructions):
-        loads = this.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF")
-        if loads and this.argval == name:
+        if this.opname in _LOADS and this.argval == name:
             calls = sys.version_info >= (3, 12) and (following.arg or 0) & 1
             if following.opname != "LOAD_ATTR" or calls:
                 return True
@@ -399,6 +467,42 @@ def _noting(self: Any, name: str) -> Any:
     return value
 
 
+def _noting_plain(self: Any, name: str) -> Any:
+    """The same for a plain object; those that the function has made are its own matter."""
+    reads = _WATCH.reads
+    if reads is None or id(self) not in reads.plain:
+        return object.__getattribute__(self, name)
+    try:
+        value = object.__getattribute__(self, name)
+    except AttributeError:
+        if not name.startswith("__"):
+            reads.absence(self, name)
+        raise
+    key, recorder = (id(self), name), MODE.recorder
+    if key in CARRIED and recorder is not None and key not in recorder.assigned:
+        carried = recorder.attribute(self, name, value)
+        if carried is not value:
+            return carried
+    reads.plain_attribute(self, name, value)
+    return value
+
+
+def _assigning_plain(self: Any, name: str, value: Any) -> None:
+    """`__setattr__` of plain objects; what the recorder does not take shows as a change."""
+    reads, recorder = _WATCH.reads, MODE.recorder
+    is_noted = reads is not None and id(self) in reads.plain
+    if is_noted and recorder and not hasattr(getattr(type(self), name, None), "__set__"):
+        recorder.assign(self, name, value)
+    object.__setattr__(self, name, value)
+
+
+WATCHERS.add(_noting_plain)
+
+
+def _stands_in(value: Any) -> bool:
+    return value is _noting_plain or value is _assigning_plain
+
+
 @contextmanager
 def unwatched() -> Iterator[None]:
     """Note nothing in the block: what it reads, replays read anew."""
@@ -409,21 +513,37 @@ def unwatched() -> Iterator[None]:
         _WATCH.reads = reads
 
 
+def watch(cls: Any, noting: Any, assigning: Any = None) -> None:
+    """Have `noting` called for every attribute that is read of an instance of `cls`, and
+
+    `assigning` for every one that is set, if that is nobody else's business.
+    """
+    with _LOCK:
+        _WATCHED[cls] += 1
+        cls.__getattribute__ = noting
+        if assigning is not None and cls.__setattr__ is object.__setattr__:
+            cls.__setattr__ = assigning
+
+
+def _unwatch(classes: Iterable[Any]) -> None:
+    with _LOCK:
+        _WATCHED.subtract(classes)
+        for cls in classes:
+            if not _WATCHED[cls]:
+                del cls.__getattribute__, _WATCHED[cls]
+                if vars(cls).get("__setattr__") is _assigning_plain:
+                    del cls.__setattr__
+
+
 @contextmanager
 def watching(classes: Iterable[type], reads: Reads) -> Iterator[None]:
     """Note every attribute that this thread reads of an instance of `classes` in the block."""
     classes = tuple(classes)
-    with _LOCK:
-        _WATCHED.update(classes)
-        for cls in classes:
-            cls.__getattribute__ = _noting  # type: ignore[assignment, method-assign]
+    for cls in classes:
+        watch(cls, _noting)
     _WATCH.reads = reads
     try:
         yield
     finally:
         _WATCH.reads = None
-        with _LOCK:
-            _WATCHED.subtract(classes)
-            for cls in classes:
-                if not _WATCHED[cls]:
-                    del cls.__getattribute__
+        _unwatch((*classes, *reads.watched))

@@ -19,6 +19,7 @@ from ..ir.graph import Builder, Node, Value
 from ..ops.core import OPS, Namespace, Op
 from .dispatch import scatter_views, spec_of
 from .mode import MODE
+from .plain import own_dict
 from .recording import (
     Argument,
     AttributeNumber,
@@ -112,7 +113,7 @@ class Recorder:
         self.own: dict[int, Tensor] = {}
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
-        #: attributes of modules that the call has assigned, by (id of the module, name)
+        #: attributes that the call has assigned, by (id of the module or plain object, name)
         self.assigned: dict[tuple[int, str], Any] = {}
         self.carried: dict[tuple[int, str], SymNumber] = {}
         self.found: dict[AttributeTensor, Tensor] = {}
@@ -388,7 +389,7 @@ class Recorder:
         """What backward may have called for the tensors from outside."""
         return [hook for tensor, _ in self.tapes for hook in tensor._hooks or ()]
 
-    # --- attributes of modules ------------------------------------------------------------------
+    # --- attributes of modules and plain objects --------------------------------------------------
 
     def assign(self, owner: Any, name: str, value: Any) -> bool:
         """`owner.name = value` is about to happen; whether a replay can do it too."""
@@ -396,7 +397,7 @@ class Recorder:
         is_plain = type(value) in kinds or type(value) is SymNumber
         if self.refusal is not None or not (is_plain or hasattr(value, "_array")):
             return False
-        if name not in vars(owner):
+        if name not in own_dict(owner):
             return False
         self.changes += 1
         self.assigned[id(owner), name] = owner

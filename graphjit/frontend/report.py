@@ -40,8 +40,13 @@ class Report:
         self.traced = traced
 
     @property
+    def attempts(self) -> list[Attempt]:
+        """The recordings, those of a method's instances included."""
+        return [a for traced in (self.traced, *self.traced.children) for a in traced.attempts]
+
+    @property
     def compiled(self) -> list[Attempt]:
-        return [attempt for attempt in self.traced.attempts if attempt.variant is not None]
+        return [attempt for attempt in self.attempts if attempt.variant is not None]
 
     def text(self) -> str:
         """The whole story, most important first."""
@@ -50,7 +55,7 @@ class Report:
         lines = [f"{name}: {len(self.compiled)} compiled variant(s)"]
         if traced.eager_reason is not None:
             lines.append(f"  runs eagerly: {traced.eager_reason}")
-        for number, attempt in enumerate(traced.attempts):
+        for number, attempt in enumerate(self.attempts):
             lines.append(f"  recording {number}: {describe(attempt)}")
             lines += [f"    {row}" for row in self._details(attempt)]
         return "\n".join(lines)
@@ -80,7 +85,7 @@ class Report:
         compiled = self.compiled
         return {
             "variants": len(compiled),
-            "recordings": len(self.traced.attempts),
+            "recordings": len(self.attempts),
             "replays": sum(a.variant.replays for a in compiled if a.variant is not None),
             "kernels": len(self.kernels()),
             "host_calls": sum(

@@ -12,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .. import config, progress
 from ..errors import CheckFailed, TraceRefused, warn
 from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
+from .bound import bound
 from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
@@ -85,11 +87,15 @@ class Traced:
 
     Attributes:
         __wrapped__: the function itself.
+        parent: what was found on the class, for a method of one instance.
+        children: the methods of the instances that live, for what was found on a class.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], parent: Traced | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.parent = parent
+        self.children: WeakSet[Traced] = WeakSet()
         self.name: str = getattr(function, "__qualname__", type(function).__qualname__)
         self.variants: dict[Hashable, list[Variant]] = {}
         self.last: Variant | None = None
@@ -105,7 +111,9 @@ class Traced:
         #: what the user has been told will end recordings
         self.foreseen: frozenset[str] = frozenset()
         self.known: set[CodeType] = set()
-        if not config.get_bool("DISABLE"):
+        if parent is not None:
+            self.foreseen, self.known = parent.foreseen, parent.known
+        elif not self.stopped:
             self.foreseen = foresee(function, self.known)
         self.checked = config.get_int("CHECK") >= 3
         self.max_variants = config.get_int("MAX_VARIANTS")
@@ -115,13 +123,23 @@ class Traced:
         return Traced(copy.deepcopy(self.function, memo))
 
     def __reduce__(self) -> Any:
+        if self.parent is not None:
+            return (getattr, (self.function.__self__, self.__name__))  # type: ignore[attr-defined]
         found: Any = sys.modules.get(self.function.__module__)
         for name in self.name.split("."):
             found = getattr(found, name, None)
         return self.name if found is self else (Traced, (self.function,))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        if instance is None:
+            return self
+        return bound(self, instance) or functools.partial(self, instance)
+
+    def bind(self, instance: Any) -> Traced:
+        """This as a method of `instance`."""
+        child = Traced(MethodType(self.function, instance), self)
+        self.children.add(child)
+        return child
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.stopped or MODE.recorder is not None:
@@ -282,11 +300,13 @@ class Traced:
             return None
         if recorder.told:
             reads.forget_told(recorder.told_functions)
-        changed = next((guard.name for guard in reads.always if not guard.holds()), None)
+        changed = reads.changed(recorder.assigned)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
         if changed is None and _has_changed(call, attempt.key, self.exact):
             changed = ARGUMENTS
+        if not recorder.exact and reads.names & TELL_APART:
+            self.exact, changed = True, "how it looks at numbers"
         if changed is None:
             reads.always += kept
             if not CARRIED.issuperset(recorder.assigned):
@@ -357,9 +377,11 @@ class Traced:
         """
         self.refused[key] = reason
         told = not self.foreseen.isdisjoint((about, about[about.rfind(".") :]))
-        if self.eager_reason is None and not told:
+        if (self.parent or self).eager_reason is None and not told:
             warn(f"{self.name} runs eagerly: {reason}")
         self.eager_reason = reason
+        if self.parent is not None:
+            self.parent.eager_reason = reason
         if len(self.refused) >= MAX_REFUSED:
             self.max_variants = self.count
             if not self.count:
@@ -376,7 +398,7 @@ class Traced:
     @property
     def graph(self) -> Graph | None:
         """The optimised graph compiled last; None before the first compile."""
-        graphs = [a.graph for a in self.attempts if a.graph is not None]
+        graphs = [a.graph for a in Report(self).attempts if a.graph is not None]
         return graphs[-1] if graphs else None
 
     def explain(self) -> str:

@@ -11,12 +11,14 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter, is_
 from sys import getrefcount
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import CodeGuard
+from .guards import CHANGING, CodeGuard, Guard
 from .mode import MODE
+from .plain import PlainGuard
 from .pytree import LEAF
 from .recording import Argument, Captured, Existing, FloatArgument, Fresh, Number, Output
 from .state import VERSIONS
@@ -195,7 +197,19 @@ class _Writer:
             if isinstance(other, CodeGuard):
                 yield from self._code(other)
             else:
-                yield f"if not {self.name(other.holds)}(): return MISS"
+                yield f"if {self._failed(other)}: return MISS"
+
+    def _failed(self, guard: Guard | PlainGuard) -> str:
+        """The condition under which a guard on an object, or on an attribute, does not hold."""
+        slow = f"not {self.name(guard.holds)}()"
+        if isinstance(guard, PlainGuard):
+            if guard.found:
+                return slow
+            return f"type({self.name(guard.thing)}) is not {self.name(guard.cls)}"
+        if guard.thing is CHANGING or isinstance(guard.container, (type, ModuleType)):
+            return slow
+        place = f"getattr({self.name(guard.container)}, {guard.key!r}, MISS)"
+        return f"{place} is not {self.name(guard.thing)} and {slow}"
 
     def _code(self, guard: CodeGuard) -> Iterator[str]:
         for function, code in guard.codes:

@@ -9,6 +9,7 @@ compares all that Python can see after each call. Each docstring states what a u
 RANKED = (
     "variables",
     "objects",
+    "plain_objects",
     "modules",
     "aliasing",
     "hyperparameters",

@@ -17,7 +17,7 @@ from graphjit.frontend.trace import Traced
 
 SCALARS = (bool, int, float, complex, str, bytes, type(None), gj.dtype, gj.device, slice, range)
 #: what an object of graphjit's keeps for its own speed
-CACHES = {"__dict__", "__weakref__", "_entries", "_plan", "plan", "version"}
+CACHES = {"_graphjit_methods", "__dict__", "__weakref__", "_entries", "_plan", "plan", "version"}
 
 
 def portrait(**roots):
