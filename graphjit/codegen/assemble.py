@@ -213,7 +213,8 @@ class _Assembler:
                 self._copy(place, home)
 
     def _copy(self, source: Layout, target: Layout) -> None:
-        self._kernel(_body("clone", (source.dtype, source.shape)), [source], [target], {})
+        if source.nbytes:  # nothing may lie over itself with other strides
+            self._kernel(_body("clone", (source.dtype, source.shape)), [source], [target], {})
 
     # --- nodes --------------------------------------------------------------------------------
 

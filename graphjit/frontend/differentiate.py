@@ -58,7 +58,7 @@ def differentiate(
     again = Again(nodes, recorder.followed, [], values)
     _verify(recorder, again, inputs, owners, walks[0], cotangents)
     joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents])
-    joint.share(roots, walks[0].counters)
+    joint.share(roots, [walk.counters for walk in walks])
     recording.backward = joint.cut(owners, grads, again, inputs)
     recording.backward.rivals = _rivals(roots, recorder.first_node)
 
@@ -200,25 +200,33 @@ class _Joint:
         #: what the backward may read where it is: inputs, and results by their place
         self.free: dict[Value, Owner] = {}
         self.shared: list[int] = []
+        #: of both, the version counters by id, and those that each walk back compares
+        self.versions: dict[Owner | int, int] = {}
+        self.counters: Sequence[set[int]] = ()
 
-    def share(self, roots: Sequence[Tensor], counters: set[int]) -> None:
+    def share(self, roots: Sequence[Tensor], counters: Sequence[set[int]]) -> None:
         """Find the tensors that the tape itself has kept: if one is written to, backward says so.
 
-        Those may be read where they are; of others a copy is kept.
+        Those may be read where they are; of others a copy is kept. `counters` are those that each
+        walk back compares, the first of them all.
         """
         assert roots[0]._grad_fn is not None
         self.name = roots[0]._grad_fn.name()
+        self.counters = counters
         arguments = [tensor for tensor, _ in self.recorder.tapes]
         for root in self.inputs:
             if isinstance(root.source, (Argument, Captured)) and not root.written:
                 tensor = tensor_of(root.source, arguments)
-                if id(tensor._version) in counters:
+                if id(tensor._version) in counters[0]:
                     self.free[root.value] = root.source
+                    self.versions[root.source] = id(tensor._version)
         for out in self.recording.outputs:
             if not isinstance(out, Fresh) or out.chain is not None or out.cotangent is None:
                 continue
-            if id(roots[out.cotangent]._version) in counters:
+            version = id(roots[out.cotangent]._version)
+            if version in counters[0]:
                 self.shared.append(out.place)
+                self.versions[out.place] = version
 
     def cut(
         self,
@@ -240,10 +248,19 @@ class _Joint:
         self._replace_forward(numbers)
         found = iter(joint.outputs[results:])
         rows = [[None if g is None else next(found) for g in row] for row in grads]
+        unread = [place for place in self.versions if place not in places]
         return Differentiated(
             joint, halves, self.cotangents, list(owners.values()), rows, places, strides,
-            self.shared, again, self.name,
+            self.shared, unread, self._compared(unread), again, self.name,
         )  # fmt: skip
+
+    def _compared(self, unread: Sequence[Owner | int]) -> list[frozenset[int]]:
+        """Which of these tensors each walk back compares, by their numbers in `counted`."""
+        versions = [self.versions[place] for place in unread]
+        return [
+            frozenset(-1 - k for k, version in enumerate(versions) if version in counters)
+            for counters in self.counters
+        ]
 
     def _graph(self, grads: Sequence[Value]) -> Graph:
         """Forward and backward together."""

@@ -130,7 +130,7 @@ def _is_used_up(node: Node) -> bool:
     waiting = [node]
     while waiting:
         node = waiting.pop()
-        if node.saved is None:
+        if node.saved is None and node.arrays is None:
             continue
         for edge in node.edges:
             if edge is not None and type(edge) is not tuple:  # a leaf, which would get a gradient

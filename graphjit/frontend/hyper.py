@@ -118,7 +118,9 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     value = value if index is None else value[index]
     recorder = MODE.recorder
     if isinstance(value, Tensor):
-        return value.item() if recorder is None else TENSORS.cast(value, dtype=dtypes.float64)
+        if recorder is None or value._array.size != 1:
+            return value.item()
+        return TENSORS.cast(TENSORS.reshape(value, shape=()), dtype=dtypes.float64)
     if recorder is not None and recorder.numbers_change:
         # The replay reads the number before it runs effects, the recording after.
         recorder.refuse(f"an optimizer reads {key!r} after its scheduler has stepped")

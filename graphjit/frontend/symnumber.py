@@ -84,6 +84,13 @@ class SymNumber:
             raise AttributeError(f"'{kind}' object has no attribute '{name}'")
         return getattr(self.plain(), name)
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        kind = type(self.value).__name__
+        raise TypeError(f"'{kind}' object does not support item assignment")
+
+    def __delitem__(self, key: Any) -> None:
+        raise TypeError(f"'{type(self.value).__name__}' object does not support item deletion")
+
     def __reduce__(self) -> Any:
         return type(self.value), (self.plain(),)
 

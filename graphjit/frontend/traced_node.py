@@ -95,12 +95,12 @@ class Walk:
 
     Attributes:
         wanted: the numbers of the owners whose gradients it computes.
-        read: the numbers of the kept arrays that it reads.
+        compared: the numbers of the arrays that must not have been written to.
     """
 
     executable: Any
     wanted: list[int]
-    read: frozenset[int]
+    compared: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -114,6 +114,9 @@ class Differentiated:
         places: where each array that a node keeps is found: a tensor's, or an output of the
             forward by number. First those of `halves.kept`, whose strides are `strides`.
         shared: outputs of the forward that are results as well as kept.
+        unread: what the tape of the recording kept, though the backward does not read it.
+        compared: which of these a backward compares the versions of: from all cotangents together,
+            then from each alone. Number k of them is number -1 - k of what a node has counted.
         name: what the node is called.
         rivals: for each cotangent, those after whose backward its own cannot be run any more.
         compile: makes an executable of a graph and the strides of its inputs.
@@ -127,6 +130,8 @@ class Differentiated:
     places: list[Owner | int]
     strides: list[tuple[int, ...]]
     shared: list[int]
+    unread: list[Owner | int]
+    compared: list[frozenset[int]]
     again: Again
     name: str
     rivals: list[set[int]] = field(default_factory=list)
@@ -144,7 +149,10 @@ class Differentiated:
             else:
                 tensor = tensor_of(place, tensors)
                 saved.append(tensor._array)
-                versions[number] = (tensor._array, tensor._version, tensor._version[0])
+                versions[number] = _counted(tensor)
+        for number, place in enumerate(self.unread, 1):
+            if not isinstance(place, int):
+                versions[-number] = _counted(tensor_of(place, tensors))
         node = TracedNode(edges, tuple(saved), (), None, {}, None, len(self.cotangents))
         node.differentiated = self
         node.present, node.spent = [], set()
@@ -190,7 +198,8 @@ class Differentiated:
         wanted = [i for i, grad in enumerate(self.grads[number]) if grad is not None]
         operands = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
         read = [i for i, value in enumerate(self.halves.kept) if value in operands]
-        return Walk(self.compile(graph, strides), wanted, frozenset(read))
+        compared = self.compared[number].union(read)
+        return Walk(self.compile(graph, strides), wanted, compared)
 
 
 class TracedNode(TapeNode):
@@ -198,7 +207,8 @@ class TracedNode(TapeNode):
 
     __slots__ = ("differentiated", "tensors", "seen", "counted", "present", "spent")
     differentiated: Differentiated
-    #: for kept arrays that others can write to, by number: array, version counter, its count
+    #: by number, for kept arrays that others can write to, and for what is not read:
+    #: array, version counter, its count
     counted: dict[int, tuple[np.ndarray, list[int], int]]
     tensors: tuple[Tensor, ...]
     #: cotangents of the last backward, and those of all that have used up their part of the tape
@@ -212,11 +222,12 @@ class TracedNode(TapeNode):
 
     def watch(self, outputs: Sequence[tuple[int, Tensor]]) -> None:
         """Have backward notice when a result that is kept as well has been written to."""
-        places = self.differentiated.places
+        places, unread = self.differentiated.places, self.differentiated.unread
         for place, tensor in outputs:
-            if place in self.differentiated.shared and place in places:
-                version = tensor._version
-                self.counted[places.index(place)] = (tensor._array, version, version[0])
+            if place in self.differentiated.shared:
+                in_places = place in places
+                number = places.index(place) if in_places else -1 - unread.index(place)
+                self.counted[number] = _counted(tensor)
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         present = [k for k, g in enumerate(grads) if g is not None]
@@ -232,10 +243,10 @@ class TracedNode(TapeNode):
         return [_total(parts) for parts in zip(*alone, strict=True)]
 
     def _run(self, number: int, grads: Sequence[Any]) -> list[Any]:
-        """Walk, if nothing that is read has been written to."""
+        """Walk, if nothing that the tape has kept has been written to."""
         assert self.saved is not None
-        read = self.differentiated.walk(number).read
-        counted = [entry for kept, entry in self.counted.items() if kept in read]
+        compared = self.differentiated.walk(number).compared
+        counted = [entry for kept, entry in self.counted.items() if kept in compared]
         self.versions = tuple(counted)
         self._unpack(False)  # compares them
         return self.differentiated.run(number, self.saved, grads)
@@ -263,6 +274,10 @@ class TracedNode(TapeNode):
         given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
         found = made.again.gradients(known, wanted, present, given, wrap and MODE.grad)
         return [g if wrap or g is None else g._array for g in found]
+
+
+def _counted(tensor: Tensor) -> tuple[np.ndarray, list[int], int]:
+    return tensor._array, tensor._version, tensor._version[0]
 
 
 def _total(parts: Sequence[Any]) -> Any:

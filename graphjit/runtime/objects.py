@@ -86,6 +86,30 @@ def initialise_llvm() -> Any:
 _NEVER_CALLED = ("numba_gil_ensure", "numba_gil_release")
 
 
+#: What LLVM calls where a float64 becomes a float16, and few processes have. By way of the float32
+#: next to it whose last bit is odd, which is rounded as the float64 would have been.
+_PROVIDED = {"__truncdfhf2": """
+declare double @llvm.fabs.f64(double)
+
+define half @__truncdfhf2(double %x) {
+  %near = fptrunc double %x to float
+  %back = fpext float %near to double
+  %as_it_is = fcmp ueq double %back, %x
+  %magnitude = call double @llvm.fabs.f64(double %x)
+  %reached = call double @llvm.fabs.f64(double %back)
+  %beyond = fcmp ogt double %reached, %magnitude
+  %bits = bitcast float %near to i32
+  %step = zext i1 %beyond to i32
+  %below = sub i32 %bits, %step
+  %odd = or i32 %below, 1
+  %chosen = select i1 %as_it_is, i32 %bits, i32 %odd
+  %wide = bitcast i32 %chosen to float
+  %result = fptrunc float %wide to half
+  ret half %result
+}
+"""}
+
+
 def _address_of_nothing() -> int:
     """A C function that takes anything, does nothing, and needs no lock."""
     return ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value or 0
@@ -117,12 +141,23 @@ class _Engine:
                 llvm.add_symbol(name, _address_of_nothing())
 
     def missing(self, code: bytes) -> list[str]:
-        """The external symbols of `code` that this process does not have.
+        """The external symbols of `code` that this process does not have, and cannot be given.
 
         LLVM aborts the process when it meets one.
         """
         find = self._llvm.address_of_symbol
-        return [name for name in undefined_symbols(code) if not find(name)]
+        names = [name for name in undefined_symbols(code) if not find(name)]
+        return [name for name in names if name not in _PROVIDED or not self._provide(name)]
+
+    def _provide(self, name: str) -> bool:
+        """Compile a function that LLVM takes to be there; whether it could be."""
+        from .language.build import machine_code
+
+        code = machine_code(_PROVIDED[name])
+        if self.missing(code):
+            return False
+        self._llvm.add_symbol(name, self.load(name, code))
+        return True
 
     def load(self, symbol: str, code: bytes) -> int:
         self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(code))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from running import build, check, prepare, run
 
+import graphjit as gj
 from graphjit import dtypes
 from graphjit.errors import CompileError
 
@@ -145,3 +146,15 @@ def test_random_words_are_those_of_the_eager_generator():
         return words, b.mul(b.cast(words, dtype=dtypes.float32), 2.0**-32)
 
     check(function, seed, offset)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x.tanh().half(), lambda x: x.half().tanh(), lambda x: x.float().log1p().half()],
+)
+def test_signs_of_float64_in_float16(function):
+    """LLVM takes the sign of a float16 from the float64 that it came from, by a call."""
+    x = gj.linspace(-0.9, 3, 17, dtype=gj.float64)
+    traced = gj.trace(function)
+    for _ in range(3):
+        assert gj.allclose(traced(x), function(x), rtol=2e-3)

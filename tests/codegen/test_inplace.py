@@ -5,6 +5,8 @@ import pytest
 from running import check_inplace
 from test_lower import cross_entropy, layer_norm, normalised, softmax
 
+import graphjit as gj
+
 rng = np.random.default_rng(1)
 
 
@@ -62,3 +64,15 @@ def test_a_number_is_updated_once_and_after_its_last_read():
         check_inplace(function, normal(1), normal(n), inplace={0: 0})
         check_inplace(function, normal(1), normal(n), inplace={0: 0, 1: 1})
 
+
+
+def test_writes_to_a_view_of_nothing():
+    """The strides of an empty array told it from what was to be written over it."""
+
+    @gj.trace
+    def step(x):
+        x.unsqueeze(0).add_(3.0)
+        x[:2] = True
+
+    for _ in range(3):
+        step(gj.ones(0)[::2])

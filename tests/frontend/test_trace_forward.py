@@ -299,3 +299,36 @@ def test_a_second_derivative_after_a_write():
     square = lambda: p**2
     traced = gj.trace(square)
     assert [message(traced) for _ in range(3)] == [message(square)] * 3
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda p, s: p * 2 * s, lambda p, s: p * s + 1, lambda p, s: (p * 2).mul_(s)[None] * 1],
+)
+def test_a_tape_that_keeps_nothing_and_was_gone_back_already(function):
+    """Results behind it had the gradients of the call that was recorded."""
+    p = gj.ones(2, requires_grad=True)
+
+    def step(s):
+        result = function(p, s)
+        gj.autograd.grad((result * p).sum(), p)
+        return result
+
+    traced = gj.trace(step)
+    for s in (0.5, 2.0, 3.0, 4.0):
+        found, expected = (gj.autograd.grad(f(s).sum(), p)[0] for f in (traced, step))
+        assert gj.equal(found, expected)
+
+
+def test_what_the_tape_keeps_though_the_backward_does_not_read_it():
+    """A backward went on after a write to what eager code would have kept for it."""
+    p = (gj.arange(5.0) + 1).requires_grad_()
+    function = lambda: (p.view(-1, 1).cumprod(0), p * 2)
+    for called in (function, gj.trace(function)):
+        for _ in range(3):
+            product, double = called()
+            with gj.no_grad():
+                p.neg_()
+            double.sum().backward()
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                product.sum().backward()

@@ -398,15 +398,22 @@ def test_numbers_of_two_kinds(operation, other, number):
         assert repr(traced(x)) == repr(function(x))
 
 
-def test_an_attribute_that_a_number_lacks():
-    """The message of an AttributeError on a symbolic number was the bare name."""
+def deleted(n):
+    del n[n]
+
+
+@pytest.mark.parametrize(
+    "use", [lambda n: n._array, lambda n: operator.setitem(n, n, 1), deleted]
+)
+def test_what_a_number_lacks(use):
+    """The message of an error on a symbolic number was not the number's."""
 
     def function(x, s):
         found = []
-        for number in (x.sum().item(), s):
+        for n in (x.sum().item(), s):
             try:
-                found.append(number._array)
-            except AttributeError as error:
+                use(n)
+            except (AttributeError, TypeError) as error:
                 found.append(str(error))
         return found
 

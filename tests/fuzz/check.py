@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 import graphjit
 from graphjit import config
 
 from . import data
 from .compare import Difference, differences
-from .execute import Outcome, execute
+from .execute import Outcome, Seen, execute
 from .program import Program
 
 #: runs with other rounding errors that a mismatch is compared with
@@ -54,7 +56,8 @@ def check(program: Program, depth: str, torch: bool = False) -> Verdict:
         verdict = Verdict("", False, other.replays, other.variants, other.refusal)
         if found is not None:
             verdict.mismatch = f"after call {found.call}, {found.path} {found.text}"
-            verdict.unstable = _is_unstable(program, eager, found)
+            overflow = depth == "kernels" and _has_overflowed(eager, found)
+            verdict.unstable = overflow or _is_unstable(program, eager, found)
         return verdict
 
 
@@ -63,6 +66,15 @@ def _run(program: Program, library: str, traced: bool = False) -> Outcome:
         return execute(program, library, graphjit.trace if traced else None)
     finally:
         graphjit.set_default_dtype(graphjit.float32)
+
+
+def _has_overflowed(eager: Outcome, found: Difference) -> bool:
+    """Whether it is a float16 beyond its range: kernels compute in float32, which goes further."""
+    seen = [call.values.get(found.path) for call in eager.calls[found.call : found.call + 1]]
+    return any(
+        isinstance(value, Seen) and value.dtype == "float16" and not np.isfinite(value.array).all()
+        for value in seen
+    )
 
 
 def _is_unstable(program: Program, eager: Outcome, found: Difference) -> bool:

@@ -136,8 +136,10 @@ def _run(names: dict[str, Any], line: str) -> Iterator[str]:
         exec(line, names)
     except Exception as error:  # noqa: BLE001  (any exception is what the program does)
         text = (str(error).splitlines() or [""])[0]
-        # A replay counts the writes to a tensor as one.
-        yield f"{type(error).__name__}: {re.sub('version [0-9]+', 'version N', text)}"
+        # A replay counts the writes to a tensor as one, and knows the tensor that was written to,
+        # not the view of it that an op has kept.
+        text = re.sub("(modified by an inplace operation).*", r"\1", text)
+        yield f"{type(error).__name__}: {text}"
 
 
 def is_tensor(value: Any) -> bool:

@@ -287,3 +287,26 @@ def test_clipping_in_a_traced_step(clip):
         return [step(training.x, training.y).item() for _ in range(5)]
 
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [graphjit.tensor([0.5]), graphjit.zeros(0), graphjit.ones(2)])
+def test_a_rate_that_is_a_tensor(rate):
+    """While recorded, a rate of one dimension, or of other than one element, was broadcast."""
+
+    def outcome(trace):
+        p = graphjit.tensor(2.0, requires_grad=True)
+        optimizer = optim.SGD([p], lr=0.1)
+        optimizer.param_groups[0]["lr"] = rate
+
+        def step():
+            p.grad = p.detach() * 3
+            optimizer.step()
+            return p.detach() * 1
+
+        step = graphjit.trace(step) if trace else step
+        try:
+            return [step().item() for _ in range(3)]
+        except RuntimeError as error:
+            return str(error).splitlines()[0]
+
+    assert outcome(True) == outcome(False)

@@ -3,10 +3,12 @@
 import ctypes
 import math
 
+import numpy as np
 import pytest
 
 from graphjit.errors import CompileError
 from graphjit.runtime import objects
+from graphjit.runtime.language.build import machine_code
 
 
 def _triple(x, y, z):
@@ -69,3 +71,33 @@ def test_missing_function_is_a_compile_error():
     code = objects.compile_function(_triple, "int64(int64,int64,int64)")
     with pytest.raises(CompileError, match="nobody"):
         objects.load(objects.ObjectCode("nobody", code.code))
+
+
+ROUNDED = """
+declare half @__truncdfhf2(double)
+
+define void @rounded(double* %from, half* %to) {
+  %x = load double, double* %from
+  %y = call half @__truncdfhf2(double %x)
+  store half %y, half* %to
+  ret void
+}
+"""
+
+
+def test_float64_becomes_float16_rounded_once():
+    """Kernels that LLVM makes call `__truncdfhf2`, as for `x.tanh().half()`, did not load."""
+    address = objects.load(objects.ObjectCode("rounded", machine_code(ROUNDED)))
+    rounded = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
+    halves = np.arange(0x7C00, step=37, dtype=np.uint16).view(np.float16).astype(np.float64)
+    middles = (halves[1:] + halves[:-1]) / 2
+    near = [np.nextafter(middles, bound) for bound in (-np.inf, np.inf)]
+    special = [0.0, -0.0, np.inf, np.nan, 65519.999999999, 65520, 1e300, 5e-324, 2.0**-25]
+    numbers = np.concatenate([halves, middles, *near, special])
+    numbers = np.concatenate([numbers, -numbers])
+    found = np.empty(len(numbers), np.float16)
+    for i in range(len(numbers)):
+        rounded(numbers[i:].ctypes.data, found[i:].ctypes.data)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(found, numbers.astype(np.float16))
+    assert (np.signbit(found) == np.signbit(numbers)).all()
