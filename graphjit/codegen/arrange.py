@@ -18,6 +18,9 @@ TILE = 512
 #: which holds few lines: a copy of 1024 x 1024 takes 4.9 ms without tiles, 1.9 with tiles of 64,
 #: 0.5 with 16.
 TRANSPOSED_TILE = 16
+#: The same where operands are turned in registers, by so many elements of a cache line at a time:
+#: the other operands and results are then read and written in longer pieces.
+TURNED_TILE = 64
 #: Elements of float32 in a cache line.
 CACHE_LINE = 16
 #: A shorter innermost extent is no good for vectors if there is a longer one.
@@ -32,7 +35,8 @@ class Nest:
 
     `order` lists the axes of loops from the outside, `vector` is the axis of all innermost loops
     (None in a program of single elements), `long` if its sums need care. The first `parallel` axes
-    of `order` belong to begin..end, and the vector axis as well if `elementwise`.
+    of `order` belong to begin..end, and the vector axis as well if `elementwise`. Slots that are
+    `turned`, which are contiguous along the last axis of `order`, are read tile by tile.
     """
 
     program: Program
@@ -41,6 +45,7 @@ class Nest:
     parallel: int
     elementwise: bool
     long: bool
+    turned: tuple[int, ...] = ()
 
 
 def arrange(program: Program) -> Nest:
@@ -53,6 +58,10 @@ def arrange(program: Program) -> Nest:
     kept = not level[vector]
     tiled = needs_tiles(program, vector)
     across = _transposed_axis(program, vector) if kept and not tiled else None
+    if across is not None and not any(level):
+        turned = _turned_slots(program, vector, across)
+        if turned:
+            return _tiles(program, order, vector, across, turned)
     if across is not None:
         order.insert(order.index(across), len(level))
         level.append(0)
@@ -81,6 +90,31 @@ def _transposed_axis(program: Program, vector: int) -> int | None:
             if axis != vector and abs(stride) == 1 and abs(slot.strides[vector]) >= CACHE_LINE:
                 return axis
     return None
+
+
+def _turned_slots(program: Program, vector: int, across: int) -> tuple[int, ...]:
+    """Slots that are read only, and contiguous along `across` but not along the vector axis."""
+    written = {program.slots[store.slot].group for store in program.stores}
+    return tuple(
+        number
+        for number, slot in enumerate(program.slots)
+        if slot.group not in written
+        and slot.strides[across] == 1
+        and slot.strides[vector] >= CACHE_LINE
+        and slot.dtype.itemsize >= 4
+    )
+
+
+def _tiles(
+    program: Program, order: Sequence[int], vector: int, across: int, turned: tuple[int, ...]
+) -> Nest:
+    """Loops over tiles of the vector axis and of `across`, in which `turned` slots are turned."""
+    pieces = len(program.extents)
+    for axis, length in ((vector, TURNED_TILE), (across, CACHE_LINE)):
+        program = with_split(program, axis, length)
+    others = [axis for axis in order if axis != across]
+    whole = (*others, pieces, pieces + 1, across)
+    return Nest(program, whole, vector, len(whole) - 1, False, False, turned)
 
 
 def needs_tiles(program: Program, vector: int) -> bool:

@@ -12,6 +12,8 @@ from .program import INDEX, LITERAL, LOAD, SCALAR, Value
 RECOMPUTED = 4
 #: A reduction inside a loop is never worth repeating.
 REDUCTION_COST = 1000
+#: Loops over fewer elements are told apart: several vectors at a time may be all of them.
+SHORT_LOOP = 64
 #: Loops shorter than the first number are masked if an element costs at least the second: 97 rows
 #: of 51 elements with five exponentials each took 14 us, now 9.
 MASKED = ((16, 3), (64, 20), (512, 60))

@@ -62,3 +62,13 @@ def test_a_number_is_updated_once_and_after_its_last_read():
         check_inplace(function, normal(1), normal(n), inplace={0: 0})
         check_inplace(function, normal(1), normal(n), inplace={0: 0, 1: 1})
 
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_transposed_operands(position):
+    """Only those are read tile by tile that nothing overwrites."""
+
+    def function(b, x, y):
+        return b.add(b.mul(x, 2), y)
+
+    check_inplace(function, normal(40, 50), normal(50, 40).T, inplace={0: position})

@@ -1,5 +1,7 @@
 """What kernels look like: what is in their key, how they read, and how they are cut."""
 
+import re
+
 import numpy as np
 import pytest
 from running import build, prepare
@@ -32,7 +34,7 @@ def test_a_kernel_reads_like_the_loops_it_is():
     def function(b, x, bias):
         return b.relu(b.add(x, bias))
 
-    (kernel,) = kernels(function, normal(4, 50), normal(50))
+    (kernel,) = kernels(function, normal(4, 70), normal(70))
     assert source(kernel) == (
         "# 3 groups of memory\n"
         "def kernel(table, begin, end):\n"
@@ -52,6 +54,16 @@ def test_a_kernel_reads_like_the_loops_it_is():
         "            v4 = max_f32(v2, f32(0.0))\n"
         "            store_f32_2(p2, i0 * s2_0 + i1, v4)\n"
     )
+
+
+def test_loops_over_few_elements_are_told_apart():
+    def kind(*shape):
+        (kernel,) = kernels(lambda b, x: b.relu(b.add(x, 1)), normal(*shape)[:, 1:])
+        return re.search(r"in (\w*lanes)", source(kernel))[1]
+
+    assert kind(5, 65) == "lanes"
+    assert kind(5, 64) == "few_lanes"
+    assert re.search(r"in lanes", source(kernels(lambda b, x: b.relu(x), normal(5, 7))[0]))
 
 
 def test_sizes_and_strides_are_no_part_of_a_kernel():
