@@ -21,6 +21,7 @@ from .mode import MODE
 from .quiet import QUIET, restore, silence
 from .recording import Argument, Captured, Cotangent, Fresh, Recording, element_strides
 from .tape import BoundaryWalk, edge_key
+from .tape import Node as TapeNode
 from .tensor import Tensor
 from .traced_node import MAX_ALONE, Again, Differentiated, Owner, contiguous_strides, tensor_of
 
@@ -59,6 +60,25 @@ def differentiate(
     joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents])
     joint.share(roots, walks[0].counters)
     recording.backward = joint.cut(owners, grads, again, inputs)
+    recording.backward.rivals = _rivals(roots, recorder.first_node)
+
+
+def _rivals(roots: Sequence[Tensor], first: int) -> list[set[int]]:
+    """For each root, those whose backward uses up what its own needs, perhaps itself."""
+    kept = [_keeping(root, first) for root in roots]
+    return [{k for k, theirs in enumerate(kept) if mine & theirs} for mine in kept]
+
+
+def _keeping(root: Tensor, first: int) -> set[TapeNode]:
+    """The nodes behind `root`, from number `first` on, that have kept tensors for a backward."""
+    seen: set[TapeNode] = set()
+    waiting = [root._grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node.sequence >= first and node not in seen:
+            seen.add(node)
+            waiting += [edge[0] for edge in node.edges if type(edge) is tuple]
+    return {node for node in seen if node.keeps}
 
 
 def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Root]]:

@@ -149,6 +149,8 @@ def _existing(recorder: Recorder, tensor: Tensor, source: Source, chain: Chain) 
         same = recorder.found[source] is tensor
     else:
         same = isinstance(source, Captured) and source.tensor is tensor
+    if requires_grad and detached and not same:
+        recorder.refuse("a result shares memory with a tensor from outside, but not its tape")
     return Existing(source, chain, requires_grad, detached, same)
 
 

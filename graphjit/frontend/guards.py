@@ -105,6 +105,8 @@ def _items(value: Any) -> list[Any] | None:
         items = list(value)
     elif isinstance(value, functools.partial):
         items = [value.func, value.args, value.keywords]
+    elif is_logger(value):
+        return [value.getEffectiveLevel(), value.disabled]
     elif _is_value(value) or isinstance(value, (np.ndarray, np.generic, bytearray)):
         return None
     elif Layout.of(type(value)).has_hidden_state:
@@ -173,6 +175,12 @@ class Layout:
 _LAYOUTS: WeakKeyDictionary[type, Layout] = WeakKeyDictionary()
 
 
+def is_logger(value: Any) -> bool:
+    """Whether this is a logger: what it does with records is its own, and warned of."""
+    logging = sys.modules.get("logging")
+    return logging is not None and isinstance(value, logging.Logger)
+
+
 def _is_value(value: Any) -> bool:
     """Whether this is an immutable value of one of Python's own types, such as a Decimal."""
     cls: Any = type(value)
@@ -207,8 +215,7 @@ def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
     if isinstance(value, CONTAINERS) and not isinstance(value, SelfGuarding):
         return False
-    logs = type(value).__module__ == "logging"  # what a logger does is warned of
-    return isinstance(value, _OPAQUE) or logs or _is_ours(type(value))
+    return isinstance(value, _OPAQUE) or _is_ours(type(value))
 
 
 #: descriptors of types that are not written in Python can be exchanged, but not changed

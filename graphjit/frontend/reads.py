@@ -33,6 +33,7 @@ from .guards import (
     CodeGuard,
     Guard,
     fields,
+    is_logger,
     is_mutable,
     is_opaque,
     items_of,
@@ -60,6 +61,7 @@ class Reads:
         self.structural: list[Guard] = []
         self.always: list[AnyGuard] = []
         self.refusal: str | None = None
+        self.about = ""
         self.noted: set[tuple[int, str]] = set()
         self.seen: dict[int, Any] = {}
         self.names: set[str] = set()
@@ -68,8 +70,10 @@ class Reads:
         self.code = CodeGuard()
         self.always.append(self.code)
 
-    def refuse(self, reason: str) -> None:
-        self.refusal = self.refusal or reason
+    def refuse(self, reason: str, about: str) -> None:
+        """`about` is the name of the variable, attribute, module or function."""
+        if self.refusal is None:
+            self.refusal, self.about = reason, about
 
     # --- while the function runs ------------------------------------------------------------
 
@@ -81,7 +85,7 @@ class Reads:
         if not self._is_new(owner, name):
             return
         for base in type(owner).__mro__:
-            if name in vars(base) and not _is_library(base.__module__):
+            if name in vars(base) and not is_library(base.__module__):
                 self._entry(base, name)
                 break
         if isinstance(value, (MethodType, FunctionType)) or name in HOOKS:
@@ -181,13 +185,15 @@ class Reads:
             thing = value if stable else CHANGING
             guard = Guard(name, container, key, snapshot(value), thing, items_of(value))
         except TraceRefused as refusal:
-            self.refuse(f"{name}: {refusal}")
+            self.refuse(f"{name}: {refusal}", name)
             return
         (self.always if always else self.structural).append(guard)
 
     def _reach(self, value: Any, depth: int = 0) -> None:
         """Follow what `value` leads to."""
         if isinstance(value, SCALARS) or id(value) in self.seen or depth > MAX_DEPTH:
+            return
+        if is_logger(value):
             return
         self.seen[id(value)] = value
         for part in _parts(value):
@@ -199,8 +205,10 @@ class Reads:
         elif isinstance(value, BuiltinFunctionType):
             source = value.__module__ or type(value.__self__).__module__
             if source in IMPURE and IMPURE[source] is None:
-                self.refuse(f"{value.__name__}() of {source} gives another value at each call")
-        elif isinstance(value, type) and not _is_library(value.__module__):
+                self.refuse(
+                    f"{value.__name__}() of {source} gives another value at each call", source
+                )
+        elif isinstance(value, type) and not is_library(value.__module__):
             self.spaces.append(value)
 
     def _module(self, module: ModuleType) -> None:
@@ -208,22 +216,24 @@ class Reads:
             if not isinstance(module, WatchedModule):
                 module.__class__ = WatchedModule
             self.ours.append(module)
-        elif not _is_library(module.__name__):
+        elif not is_library(module.__name__):
             self.spaces.append(module)
         elif module.__name__ in IMPURE:
             found = IMPURE[module.__name__]
             if found is None or found & self.names:
-                self.refuse(f"the module {module.__name__} gives other values at each call")
+                self.refuse(
+                    f"the module {module.__name__} gives other values at each call", module.__name__
+                )
 
     def _function(self, function: FunctionType) -> None:
         """The globals, closure cells, defaults and attributes of a user's function."""
         code = function.__code__
-        if code.co_filename.startswith(PACKAGE) or _is_library(function.__module__):
+        if code.co_filename.startswith(PACKAGE) or is_library(function.__module__):
             return
         self.names |= set(_names(code))
         names = _globals(code)
         for name in names & DYNAMIC - function.__globals__.keys():
-            self.refuse(f"{name}() reads what cannot be guarded")
+            self.refuse(f"{name}() reads what cannot be guarded", name)
         self.code.add(function, names & vars(builtins).keys() - function.__globals__.keys())
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
             self._variable(name, cell, "")
@@ -293,7 +303,7 @@ def _parts(value: Any) -> Iterator[Any]:
 def _is_extension(space: Any) -> bool:
     """Whether graphjit calls the methods of a class by itself: a `Function`, an optimizer."""
     return isinstance(space, type) and any(
-        base is not object and _is_library(base.__module__) for base in space.__mro__
+        base is not object and is_library(base.__module__) for base in space.__mro__
     ) and not issubclass(space, tuple(GUARDED))
 
 
@@ -350,7 +360,7 @@ _LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_library(module: str | None) -> bool:
+def is_library(module: str | None) -> bool:
     """Whether a module belongs to graphjit, an installed library, or Python itself."""
     if module is None or module.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
         return True

@@ -140,9 +140,14 @@ class Node(_Unobserved):
             return _tensor_type()._of_output(entry, self, position)
         return entry
 
+    @property
+    def keeps(self) -> bool:
+        """Whether tensors were kept, and not numbers alone."""
+        return any(counter is not UNWRITTEN for _, counter, _ in self.versions)
+
     def release(self) -> None:
         """Drop what was saved. A node that kept no tensor can go on to be used."""
-        if self.versions and all(counter is UNWRITTEN for _, counter, _ in self.versions):
+        if self.versions and not self.keeps:
             return
         self.saved = None
         if self.versions:

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from .. import config, progress
 from ..errors import CheckFailed, TraceRefused, warn
 from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
+from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
 from .guards import SCALARS, Guard, Same, is_opaque, snapshot
@@ -32,7 +33,6 @@ from .recheck import rechecked
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
-from .side_effects import warn_of_effects
 from .state import CARRIED, GUARDED, VERSIONS
 from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
@@ -102,9 +102,11 @@ class Traced:
         self.attempts: list[Attempt] = []
         self.recording = new_lock()
         self.stopped = config.get_bool("DISABLE")
-        self.scanned: set[CodeType] = set()
-        if isinstance(function, FunctionType):
-            warn_of_effects([function], self.scanned)
+        #: what the user has been told will end recordings
+        self.foreseen: frozenset[str] = frozenset()
+        self.known: set[CodeType] = set()
+        if not config.get_bool("DISABLE"):
+            self.foreseen = foresee(function, self.known)
         self.checked = config.get_int("CHECK") >= 3
         self.max_variants = config.get_int("MAX_VARIANTS")
         self.max_branches = config.get_int("MAX_BRANCHES")
@@ -242,10 +244,11 @@ class Traced:
             settle(recorder.symbols)
             raise
         MODE.recorder = None
-        warn_of_effects((f for f, _ in reads.code.codes), self.scanned)
+        self.known.update(f.__code__ for f in recorder.told_functions if hasattr(f, "__code__"))
+        self.foreseen |= foresee_reached((f for f, _ in reads.code.codes), self.known)
         attempt = Attempt(key, time.perf_counter() - start, miss)
         self.attempts.append(attempt)
-        finished = self._finish(attempt, recorder, reads, result, structure)
+        finished = self._finish(attempt, call, recorder, reads, result, structure)
         settle(recorder.symbols)
         result = settled(result)
         if finished is not None:
@@ -253,7 +256,13 @@ class Traced:
         return result
 
     def _finish(
-        self, attempt: Attempt, recorder: Recorder, reads: Reads, result: Any, structure: int
+        self,
+        attempt: Attempt,
+        call: Call,
+        recorder: Recorder,
+        reads: Reads,
+        result: Any,
+        structure: int,
     ) -> tuple[Recording, Any] | None:
         """The finished recording and the tree of its result; None if it is not to be compiled."""
         for hook in recorder.hooks():
@@ -267,13 +276,16 @@ class Traced:
             recording = finish(recorder, leaves)
         except TraceRefused as refusal:
             attempt.reason = str(refusal)
-            self._refuse(attempt.key, attempt.reason)
+            by_reads = attempt.reason.startswith(reads.refusal or "\n")
+            self._refuse(attempt.key, attempt.reason, reads.about if by_reads else "")
             return None
         if recorder.told:
             reads.forget_told(recorder.told_functions)
         changed = next((guard.name for guard in reads.always if not guard.holds()), None)
         if VERSIONS.structure != structure:
             changed = "the structure of a module or an optimizer"
+        if changed is None and _has_changed(call, attempt.key, self.exact):
+            changed = ARGUMENTS
         if changed is None:
             reads.always += kept
             if not CARRIED.issuperset(recorder.assigned):
@@ -288,7 +300,7 @@ class Traced:
         attempt.reason = f"the call changed {changed}"
         self.unsettled += 1
         if self.unsettled >= MAX_UNSETTLED:
-            self._refuse(attempt.key, f"every call changes {changed}")
+            self._refuse(attempt.key, f"every call changes {changed}", changed)
 
     def _compile(
         self,
@@ -337,10 +349,14 @@ class Traced:
     def _replays(self) -> int:
         return sum(v.replays for variants in self.variants.values() for v in variants)
 
-    def _refuse(self, key: Hashable, reason: str) -> None:
-        """Calls with this key run eagerly, unless a variant that is there fits; say so once."""
+    def _refuse(self, key: Hashable, reason: str, about: str = "") -> None:
+        """Calls with this key run eagerly, unless a variant that is there fits; say so once.
+
+        `about` is what the reason lies in. If the decorator has warned of it, that is enough.
+        """
         self.refused[key] = reason
-        if self.eager_reason is None:
+        told = not self.foreseen.isdisjoint((about, about[about.rfind(".") :]))
+        if self.eager_reason is None and not told:
             warn(f"{self.name} runs eagerly: {reason}")
         self.eager_reason = reason
         if len(self.refused) >= MAX_REFUSED:
@@ -432,6 +448,17 @@ def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
     return guards
 
 
+def _has_changed(call: Call, key: Any, exact: bool) -> bool:
+    """Whether a call has changed what is in its arguments: lists, dicts, objects."""
+    tensors: list[Tensor] = []
+    try:
+        tree = flatten(call.masked(exact), tensors, _static)
+    except (TraceRefused, TypeError):
+        return True
+    found = [id(tensor) for tensor in tensors]
+    return tree != key[0] or found != [id(tensor) for tensor in call.tensors]
+
+
 def _static(value: Any) -> Hashable:
     """The part of the key that an argument other than a tensor makes."""
     kind = type(value)
@@ -456,7 +483,10 @@ def trace(function: Any = None) -> Any:
     The first call with a new kind of arguments runs eagerly and is recorded: forward, backward and
     optimizer steps alike. Later calls replay the compiled program, as long as nothing that Python
     could notice has changed; learning rates and other optimizer floats are read anew each time.
-    What cannot be captured runs eagerly, and `explain()` says why.
+    What cannot be captured runs eagerly, and `explain()` says why. The function's code is looked
+    through for effects that replays will not repeat - printing, files, the network, the clock,
+    other random numbers than graphjit's, changes to lists and variables from outside - and each
+    gives a `TraceWarning` at its line; `graphjit.debug` has what replays do repeat.
 
     Given a tensor, returns the sum of its diagonal, as PyTorch's function of this name does.
 

@@ -115,6 +115,7 @@ class Differentiated:
             forward by number. First those of `halves.kept`, whose strides are `strides`.
         shared: outputs of the forward that are results as well as kept.
         name: what the node is called.
+        rivals: for each cotangent, those after whose backward its own cannot be run any more.
         compile: makes an executable of a graph and the strides of its inputs.
     """
 
@@ -128,6 +129,7 @@ class Differentiated:
     shared: list[int]
     again: Again
     name: str
+    rivals: list[set[int]] = field(default_factory=list)
     compile: Compile | None = None
     compiled: dict[int, Walk] = field(default_factory=dict)
     lock: Any = field(default_factory=new_lock)
@@ -145,6 +147,7 @@ class Differentiated:
                 versions[number] = (tensor._array, tensor._version, tensor._version[0])
         node = TracedNode(edges, tuple(saved), (), None, {}, None, len(self.cotangents))
         node.differentiated = self
+        node.present, node.spent = [], set()
         node.counted = versions
         node.tensors = tuple(tensors)
         node.seen = tuple([t._version[0] for t in self._inputs(node.tensors)])
@@ -193,11 +196,14 @@ class Differentiated:
 class TracedNode(TapeNode):
     """The tape's node for one replay of a traced function; its backward is compiled."""
 
-    __slots__ = ("differentiated", "tensors", "seen", "counted")
+    __slots__ = ("differentiated", "tensors", "seen", "counted", "present", "spent")
     differentiated: Differentiated
     #: for kept arrays that others can write to, by number: array, version counter, its count
     counted: dict[int, tuple[np.ndarray, list[int], int]]
     tensors: tuple[Tensor, ...]
+    #: cotangents of the last backward, and those of all that have used up their part of the tape
+    present: list[int]
+    spent: set[int]
     #: versions of the tensors that running the forward again reads
     seen: tuple[int, ...]
 
@@ -213,9 +219,10 @@ class TracedNode(TapeNode):
                 self.counted[places.index(place)] = (tensor._array, version, version[0])
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
-        if self.saved is None:
-            raise locate(RuntimeError(FREED))
         present = [k for k, g in enumerate(grads) if g is not None]
+        if any(self.spent & self.differentiated.rivals[k] for k in present):
+            raise locate(RuntimeError(FREED))
+        self.present = present
         some = len(present) < len(grads)
         if wrap or (some and len(grads) > MAX_ALONE):
             return self._run_again(present, grads, wrap)
@@ -234,8 +241,12 @@ class TracedNode(TapeNode):
         return self.differentiated.run(number, self.saved, grads)
 
     def release(self) -> None:
-        super().release()
-        self.tensors, self.counted = (), {}
+        """Note which results were gone back from; drop what is kept once nothing can use it."""
+        self.spent.update(self.present)
+        self.versions = ()
+        if all(self.spent & rivals for rivals in self.differentiated.rivals):
+            self.saved = self.arrays = None
+            self.tensors, self.counted = (), {}
 
     def _run_again(self, present: list[int], grads: list[Any], wrap: bool) -> list[Any]:
         """Gradients from the tape of the forward, run again; they can be differentiated too."""

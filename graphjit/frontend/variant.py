@@ -166,6 +166,8 @@ class Variant:
         reached += [t for t, _ in self.binding.captured]
         self.frozen = [(t, signature([t])) for t in {id(t): t for t in reached}.values()]
         self.written = self._written_tensors()
+        self.added_to = [source for source in self.written if isinstance(source, GradOf)]
+        self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
         self.plain = self._plain_arguments(args)
         self.points = {point.check: n for n, point in enumerate(recording.points)}
@@ -341,7 +343,17 @@ class Variant:
                 return False
             if grad._array.dtype != spec.dtype.numpy or not grad._array.flags.c_contiguous:
                 return False
-        return True
+        return self._grads_apart(tensors)
+
+    def _grads_apart(self, tensors: Sequence[Tensor]) -> bool:
+        """No gradient that the step adds to shares memory with another one, or with an input."""
+        roots: set[int] = set()
+        for owner in self.added_to:
+            root = id(_owner(_grad_of(owner, tensors)._array))
+            if root in roots or root in self.captured_roots:
+                return False
+            roots.add(root)
+        return not roots or not any(id(_owner(t._array)) in roots for t in tensors)
 
     def apart(self, tensors: Sequence[Tensor]) -> bool:
         """No argument shares memory with a captured tensor that the step writes, or is written."""

@@ -92,7 +92,10 @@ def _eval_expand(xp: Any, x: Any, shape: Shape) -> Any:
         shape = tuple(x.shape[i - lead] if s == -1 else s for i, s in enumerate(shape))
     if xp is np and x.flags.c_contiguous and x.size and 0 not in shape:
         return np.ndarray(shape, x.dtype, x, 0, _expanded_strides(x, shape))
-    return xp.broadcast_to(x, shape)
+    result = xp.broadcast_to(x, shape)
+    if xp is np:  # a row of it is like any other tensor
+        result.flags.writeable = x.flags.writeable
+    return result
 
 
 def _expanded_strides(x: Any, shape: Shape) -> tuple[int, ...]:

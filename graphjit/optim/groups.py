@@ -98,6 +98,8 @@ class Watched(dict[Any, Any], SelfGuarding):
         dict.__setitem__(self, key, value)
         if old is not value:
             self._changed(old, value)
+        elif MODE.recorder is not None:  # a replay leaves it, so it has to be there
+            guard_entry(self, key)
 
     def __delitem__(self, key: Any) -> None:
         dict.__delitem__(self, key)

@@ -352,7 +352,8 @@ def _merged(old: ParamGroup, loaded: dict[str, Any]) -> ParamGroup:
 class Entry:
     """A parameter with what is kept for it, as arrays.
 
-    `step` is None where steps are not counted; `fresh` until the first update.
+    `step` is None where steps are not counted; `fresh` until the first update; `alike` unless the
+    parameter has been given data of another shape since.
     """
 
     parameter: Tensor
@@ -363,6 +364,7 @@ class Entry:
     arrays: tuple[np.ndarray, ...]
     large: bool
     fresh: bool
+    alike: bool
 
 
 @dataclass(slots=True)
@@ -487,7 +489,10 @@ class Elementwise(Optimizer):
                 self._advance(entry, plan)
             elif plan.key is not entry.dtype:
                 self._set_numbers(plan, entry.dtype, None, False, entry.dtype)
-            if entry.large:
+            if grad._array.shape != entry.array.shape or not entry.alike:
+                with grad_mode(False):  # it will raise PyTorch's error
+                    update(TENSORS, flags, plan.numbers, parameter, grad, *entry.kept)
+            elif entry.large:
                 _in_blocks(update, flags, plan.numbers, (entry.array, grad._array, *entry.arrays))
             else:
                 update(ARRAYS, flags, plan.numbers, entry.array, grad._array, *entry.arrays)
@@ -506,8 +511,9 @@ class Elementwise(Optimizer):
         step = state["step"] if self.counts_steps else None
         arrays = tuple(tensor._array for tensor in kept)
         return Entry(
-            parameter, array, array.dtype, step, kept, arrays, array.size > BLOCK, fresh
-        )
+            parameter, array, array.dtype, step, kept, arrays, array.size > BLOCK, fresh,
+            all(kept.shape == array.shape for kept in arrays),
+        )  # fmt: skip
 
     def _advance(self, entry: Entry, plan: Plan) -> None:
         """Count the step, and set `plan.numbers` for it."""

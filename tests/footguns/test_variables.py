@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import graphjit as gj
+from graphjit.errors import TraceWarning
 
 from .harness import traced, trap
 
@@ -390,9 +391,9 @@ def test_what_differs_by_itself(impure):
         "numpy": lambda: np.random.rand(),
         "time": lambda: time.perf_counter_ns(),
     }[impure]
-    function = gj.trace(lambda x: x + source())
-    with pytest.warns(UserWarning, match="runs eagerly"):
-        results = {function(gj.zeros(1, dtype=gj.float64)).item() for _ in range(10)}
+    with pytest.warns(TraceWarning, match="calls run eagerly"):
+        function = gj.trace(lambda x: x + source())
+    results = {function(gj.zeros(1, dtype=gj.float64)).item() for _ in range(10)}
     assert len(results) == 10 and function.stats()["replays"] == 0
 
 
@@ -404,6 +405,7 @@ def test_iterators():
     return lambda x: x + next(numbers)
 
 
+@pytest.mark.filterwarnings("ignore::graphjit.errors.TraceWarning")
 @trap(eager="every call changes|cannot be guarded")
 def test_a_counter_of_calls():
     """A variable that the function itself changes is changed at each call, eagerly if need be."""

@@ -1,6 +1,7 @@
 """A traced function that only runs forward: what comes of its results is differentiated outside."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -240,3 +241,43 @@ def f(x: f32[8, 8], w: f32[8, 8], g: f32[8, 8]):
     assert len(halves.kept) == 1 and len(halves.forward.outputs) == 2
     back = rematerialize.backward(joint, halves, [g], joint.outputs[1:])
     assert {node.op.name for node in back.nodes} <= {"tanh", "mul"}
+
+
+def test_results_with_tapes_of_their_own():
+    """After a backward from one result of a replay, none was possible from another one."""
+    p, q = gj.ones(2, requires_grad=True), gj.ones(2, requires_grad=True)
+    traced = gj.trace(lambda x: ((p * x).exp(), (q * x).tanh()))
+    for i in range(3):
+        p.grad = q.grad = None
+        a, b = traced(gj.full((2,), float(i)))
+        a.sum().backward()
+        b.sum().backward()
+        np.testing.assert_allclose(p.grad, [i * math.exp(i)] * 2, rtol=1e-6)
+        np.testing.assert_allclose(q.grad, [i / math.cosh(i) ** 2] * 2, rtol=1e-6)
+
+
+def test_results_that_share_a_part_of_the_tape():
+    """What both results need is used up by the first backward, as in eager code."""
+    p = gj.ones(2, requires_grad=True)
+
+    def shared(x):
+        y = (p * x).exp()
+        return y * 2, y * 3
+
+    for function in (shared, gj.trace(shared)):
+        for _ in range(3):
+            a, b = function(gj.ones(2))
+            a.sum().backward()
+            with pytest.raises(RuntimeError, match="a second time"):
+                b.sum().backward()
+
+
+def test_a_tape_that_keeps_nothing_is_gone_back_twice():
+    """The second backward through `p * 2` raised if the product came from a replay."""
+    p = gj.ones(2, requires_grad=True)
+    traced = gj.trace(lambda: p * 2)
+    for _ in range(3):
+        p.grad, y = None, traced()
+        y.sum().backward()
+        y.sum().backward()
+        assert p.grad.tolist() == [4, 4]

@@ -1,11 +1,13 @@
 """Bugs of traced functions that random programs found; each test opens with the bug."""
 
+import math
 import threading
+import warnings
 
 import pytest
 
 import graphjit as gj
-from graphjit import nn
+from graphjit import nn, optim
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -417,6 +419,23 @@ def test_gradients_lie_in_order_whatever_the_parameter_was_used_as():
 data = [object()]
 
 
+def test_a_hyper_parameter_set_to_what_it_is():
+    """Setting `lr` to the number it had was recorded as nothing: replays left another `lr`."""
+    group = optim.SGD([gj.ones(1, requires_grad=True)], lr=2.0).param_groups[0]
+    rate = group["lr"]
+
+    def step():
+        group["lr"] = rate
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the assignment, and that it runs eagerly
+        traced = gj.trace(step)
+        for lr in (2.0, 2.0, 1.5, 2.0, 0.5):
+            group["lr"] = lr
+            traced()
+            assert group["lr"] == 2.0
+
+
 def test_attributes_named_like_globals():
     """`x.data` was taken for a global `data`, and `model.eval()` for the function `eval`."""
     model = nn.Linear(2, 2).eval()
@@ -451,3 +470,74 @@ def test_a_gradient_that_is_another_tensor_too():
         function(p.grad)
         found[-1] += [p.grad.tolist(), q.grad.tolist()]
     assert found[0] == found[1] == [[2, 2], [2, 2], [1, 1]]
+
+
+class Box:
+    value = None
+
+
+BOX = Box()
+
+
+@pytest.mark.parametrize("made", [list, dict, lambda: BOX], ids=["list", "dict", "object"])
+def test_changes_of_arguments_are_made_by_every_call(made):
+    """What a function did to a list, dict or object among its arguments was left out by replays."""
+
+    def step(x, kept):
+        if isinstance(kept, list):
+            kept.append(x * 2)
+        elif isinstance(kept, dict):
+            kept["double"] = x * 2
+        else:
+            kept.value = x * 2
+        return x
+
+    def run(traced):
+        for i in range(7):
+            kept, BOX.value = made(), None
+            traced(gj.full((2,), float(i)), kept)
+            kept = vars(kept) if kept is BOX else kept
+            held = list(kept.values()) if isinstance(kept, dict) else kept
+            assert [tensor.tolist() for tensor in held] == [[2 * i] * 2]
+
+    with pytest.warns(UserWarning, match="every call changes its arguments"):
+        run(gj.trace(step))
+
+
+def test_a_number_that_python_has_seen_is_compared():
+    """`min(n, x.item())` failed in the compiler after `math.sin(n)` had made `n` a plain number."""
+
+    def f(x):
+        n = x.argmax().item()
+        return math.sin(n), min(n, x.sum().item())
+
+    traced = gj.trace(f)
+    for i in (1.0, 2.0, -3.0):
+        assert traced(gj.tensor([0.0, i])) == f(gj.tensor([0.0, i]))
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, gj.trace])
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+def test_a_parameter_whose_state_has_another_shape(wrap, kind):
+    """An optimizer's step raised NumPy's error where it, recorded, raises PyTorch's."""
+    p = gj.ones(2, 3, requires_grad=True)
+    optimizer = kind([p])
+
+    def step():
+        p.grad = gj.ones_like(p)
+        optimizer.step()
+
+    wrap(step)()
+    p.data = gj.ones(1, 1)
+    with pytest.raises(RuntimeError, match="doesn't match|must match"):
+        wrap(step)()
+
+
+@pytest.mark.parametrize("change", [lambda x, p: x.mul_(p), lambda x, p: x.requires_grad_()])
+def test_a_detached_result_that_requires_grad_again(change):
+    """A replay returned `p.detach().mul_(q)` without its place on the tape."""
+    p, q = gj.ones(2), gj.ones(2, requires_grad=True)
+    traced = gj.trace(lambda: change(p.detach(), q))
+    with pytest.warns(UserWarning, match="but not its tape|structure"):
+        found = [traced().requires_grad for _ in range(5)]
+    assert all(found)

@@ -1,6 +1,7 @@
 """Nothing that Python can change between two calls goes unseen: each trap was once stale."""
 
 import functools
+import logging
 import os
 import random
 import types
@@ -165,9 +166,13 @@ def test_an_effect_on_a_plain_object_is_not_left_out():
     lambda x: x * globals()["SHIFT"],
 ])
 def test_what_cannot_be_guarded_runs_eagerly(impure):
-    traced = gj.trace(impure)
-    with pytest.warns(UserWarning, match="runs eagerly"):
+    def called():
+        traced = gj.trace(impure)
         traced(gj.ones(1))
+        return traced
+
+    with pytest.warns(UserWarning, match="runs? eagerly"):
+        traced = called()
     assert traced.stats()["variants"] == 0
 
 
@@ -195,3 +200,17 @@ def test_an_element_chosen_by_a_tensor_is_a_view():
         assert f(gj.zeros(2, 2), gj.tensor(1)).tolist() == [[0, 0], [1, 1]]
         assert f(gj.zeros(2, 2), gj.tensor(0)).tolist() == [[1, 1], [0, 0]]
     assert f.stats()["replays"] == 4
+
+
+def test_the_level_of_a_logger():
+    """A replay went on with a branch that an earlier level of a logger had taken."""
+    logger = logging.getLogger("graphjit.test.level")
+
+    def step(x):
+        return x + 1 if logger.isEnabledFor(logging.INFO) else x - 1
+
+    traced = gj.trace(step)
+    for level in (logging.INFO, logging.ERROR, logging.INFO):
+        logger.setLevel(level)
+        assert traced(gj.zeros(1)).item() == (1 if level == logging.INFO else -1)
+    assert traced.stats()["variants"] == 2 and traced.stats()["replays"] == 1

@@ -246,7 +246,7 @@ def test_numbers_kept_outside_are_plain_afterwards():
 
     with pytest.warns(TraceWarning, match="kept.append"):
         f = gj.trace(f)
-    with pytest.warns(UserWarning, match="every call changes"):
+    with pytest.warns(UserWarning, match="every call changes holder"):
         results = [f(*args) for args in numbers(1, 2) * 4]
     number, (second, [third]) = kept[:2]
     returned, (fifth, [sixth]) = results[0]

@@ -97,3 +97,16 @@ def test_random_program(seed):
         assert found.shape == expected.shape, f"{name} after\n{shown}"
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9,
                                    err_msg=f"{name} after\n{shown}")
+
+
+def test_a_row_of_an_expanded_tensor_can_be_written_to():
+    """Writing to a row of an expanded transpose raised NumPy's error about read-only arrays."""
+    found = []
+    for t in (gj, torch):
+        x = t.arange(6.0).reshape(2, 3).t().clone().t()
+        x.expand(4, 2, 3)[1].mul_(2)
+        t.ones(2, 0)[None].expand(3, 2, 0).zero_()
+        with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+            x.expand(4, 2, 3).mul_(2)
+        found.append(x.tolist())
+    assert found[0] == found[1]

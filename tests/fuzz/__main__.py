@@ -4,50 +4,105 @@ from __future__ import annotations
 
 import argparse
 import gc
+import signal
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from .check import Verdict, check
 from .generate import generate
 from .program import Program
 from .shrink import shrink
 
+#: after which a program counts as one that hangs
+SECONDS = 120
+
+
+class TooLong(BaseException):
+    """Raised in a program that hangs, which can only catch exceptions of other kinds."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """TooLong if the block takes longer."""
+
+    def stop(*_: object) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass
+class Tally:
+    """What has become of the programs so far; `unstable` are those that rounding explains."""
+
+    programs: int = 0
+    replayed: int = 0
+    branched: int = 0
+    refused: int = 0
+    failed: int = 0
+    unstable: list[int] = field(default_factory=list)
+
+    def count(self, seed: int, verdict: Verdict) -> bool:
+        """Add a program; whether it has failed."""
+        self.programs += 1
+        self.replayed += verdict.replays > 0
+        self.branched += verdict.variants > 1
+        self.refused += bool(verdict.refusal)
+        if verdict.mismatch and verdict.unstable:
+            self.unstable.append(seed)
+        failed = bool(verdict.mismatch) and not verdict.unstable
+        self.failed += failed
+        return failed
+
+    def text(self) -> str:
+        """The counts, in words."""
+        return (
+            f"{self.programs} programs, {self.replayed} replayed, {self.branched} with several "
+            f"variants, {self.refused} refused, {len(self.unstable)} unstable {self.unstable}, "
+            f"{self.failed} failed"
+        )
+
 
 def main() -> int:
     """Run the programs asked for; returns how many failed, at most 100."""
     options = _options()
-    counts: Counter[str] = Counter()
-    unstable: list[int] = []
+    tally = Tally()
     start = time.perf_counter()
     for seed in range(options.seed, options.seed + options.programs):
-        program = generate(seed, options.torch)
-        verdict = check(program, options.depth, options.torch)
-        if not counts:
+        _run(seed, options, tally)
+        if tally.programs in (1, 20):
             gc.freeze()  # what is loaded by now is not looked through again
-        _count(counts, verdict)
-        if verdict.mismatch and verdict.unstable:
-            unstable.append(seed)
-        elif verdict.mismatch:
-            counts["failed"] += 1
-            report(program, options)
-            if counts["failed"] >= options.stop:
-                break
+        if tally.failed >= options.stop:
+            break
     seconds = time.perf_counter() - start
-    tally = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"seeds {options.seed} to {seed}, depth {options.depth}: {tally} in {seconds:.1f} s")
-    if unstable:
-        print(f"rounding alone explains what differs in {unstable}")
-    return min(counts["failed"], 100)
+    print(
+        f"seeds {options.seed} to {seed}, depth {options.depth}: {tally.text()} in {seconds:.1f} s"
+    )
+    return min(tally.failed, 100)
 
 
-def _count(counts: Counter[str], verdict: Verdict) -> None:
-    counts["programs"] += 1
-    counts["replayed"] += verdict.replays > 0
-    counts["with several variants"] += verdict.variants > 1
-    counts["refused"] += bool(verdict.refusal)
-    counts["unstable"] += bool(verdict.mismatch) and verdict.unstable
-    counts["failed"] += 0
+def _run(seed: int, options: argparse.Namespace, tally: Tally) -> None:
+    """Make and check one program; report it if it fails."""
+    try:
+        with at_most(SECONDS):
+            program = generate(seed, options.torch)
+            verdict = check(program, options.depth, options.torch)
+    except TooLong:
+        print(f"\n# seed {seed} takes more than {SECONDS} s", flush=True)
+        tally.programs += 1
+        tally.failed += 1
+        return
+    if tally.count(seed, verdict):
+        report(program, options)
 
 
 def _options() -> argparse.Namespace:

@@ -194,7 +194,7 @@ T.arange(3) * {q}
 NUMBERS = """
 {f}.sum().item() | {i}.sum().item() | float({f}.mean()) | int({i}.sum()) | {f}.max().item()
 bool({b}.any()) | {b}.any().item() | math.sqrt(abs({q})) | {q} * {n} | {q} + {q} | round({q}, 1)
-max({q}, {n}) | abs({q}) | int({q}) % 3 | -{q} | {q} ** 2 | {q} / ({q} * {q} + 1) | {q} // 2
+max({q}, {n}) | abs({q}) | int({q}) % 3 | -{q} | min({q}, 9) ** 2 | {q} / ({q} * {q} + 1) | {q} // 2
 {q} % 3
 {q} if {c} else {n} | sum([{q}, {q}]) | {t}.shape[0] | len({t}) | {f}.std().item()
 {f}.numel() * {q}
@@ -375,8 +375,8 @@ for j, {} in enumerate({t}): | for {} in {f}.tolist(): | for j in range(len({t})
 for {} in {f}.chunk(2):
 for {}, _ in zip({t}, {f}): | for {} in map(T.tanh, {f}): | for j in range({i}.max()):
 for {} in [{q}, {n}]:
-w = [0, 1, 1]<br>while w.pop() and {c}: | w = [0, 1, 1, 1]<br>while w.pop() and {f}.norm() < 4:
-w = [0, 1]<br>while w.pop() and {q} > {n}: | w = [0, 1, 1]<br>while {f}.sum() < 3 and w.pop():
+{} = [0, 1, 1]<br>while {}.pop() and {c}: | {} = [0, 1, 1, 1]<br>while {}.pop() and {f}.norm() < 4:
+{} = [0, 1]<br>while {}.pop() and {q} > {n}: | {} = [0, 1, 1]<br>while {f}.sum() < 3 and {}.pop():
 """
 
 

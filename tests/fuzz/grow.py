@@ -178,8 +178,10 @@ class Body:
         """Make the variable of a loop known."""
         for name in header.replace(",", " ").split():
             value = self.filler.names.get(name)
-            if name[0] == "v" and name not in self.filler.locals and value is not None:
-                (self.filler.locals if is_tensor(value) else self.filler.numbers).append(name)
+            if is_tensor(value) and name not in self.filler.locals:
+                self.filler.locals.append(name)
+            elif name[0] == "v" and isinstance(value, (int, float)):
+                self.filler.numbers.append(name)
 
     def _nested(self, depth: int) -> tuple[Statement, ...]:
         """The statements of a part of a block; names made there are not known after it."""
