@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """One recording: why it was made, how long it ran and compiled, and what came of it."""
+    """One recording: why it was made, how long it ran and compiled, and what came of it.
+
+    `optimise` makes the optimised graph, and notes its stages; a program that has been loaded
+    did not need it.
+    """
 
     key: Hashable
     record_seconds: float
@@ -31,6 +35,14 @@ class Attempt:
     stages: list[Stage] = field(default_factory=list)
     graph: Graph | None = None
     variant: Variant | None = None
+    optimise: Callable[[list[Stage]], Graph] | None = None
+
+    def optimised(self) -> Graph:
+        """The optimised graph of what could be compiled, made when first asked for."""
+        if self.graph is None:
+            assert self.optimise is not None
+            self.graph = self.optimise(self.stages)
+        return self.graph
 
 
 class Report:
@@ -61,6 +73,7 @@ class Report:
         from ..passes.pipeline import table
 
         executable = attempt.variant.executable
+        attempt.optimised()
         rows = table(attempt.stages).splitlines()
         for fallback in getattr(executable, "fallbacks", ()):
             where = f" at {fallback.node.loc}" if fallback.node.loc else ""
@@ -124,7 +137,7 @@ def announce(
     if level >= 4:
         for source in sources.values():
             _say(source)
-    if level >= 5 and attempt.graph is not None:
+    if level >= 5 and attempt.variant is not None:
         for stage in attempt.stages:
             _say(f"after {stage.name}\n{to_text(stage.graph)}")
     if config.get_str("DUMP"):

@@ -127,7 +127,7 @@ def _functions(path: str) -> dict[tuple[str, int], ast.FunctionDef]:
     """The functions of a file by name and first line: one reading for all of them."""
     tree = ast.parse("".join(linecache.getlines(path)))
     return {
-        (node.name, min(line.lineno for line in (node, *node.decorator_list))): node
+        (node.name, min([node.lineno, *(d.lineno for d in node.decorator_list)])): node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
     }
