@@ -25,8 +25,12 @@ from .workloads import WORKLOADS
 ROOT = Path(__file__).parents[1]
 #: What a first call loads: in the first process all that compiles, in the second what loads plans.
 IMPORTS = {
-    "first": ("codegen.assemble", "passes.pipeline", "runtime.language.build", "codegen.emit_llvm"),
-    "second": ("codegen.stored", "runtime.program"),
+    "first": (
+        "graphjit.passes.pipeline",
+        "graphjit.codegen.assemble",
+        "graphjit.codegen.emit_llvm",
+    ),
+    "second": ("graphjit.codegen.stored", "llvmlite.binding"),
 }
 COLUMNS = {
     "workload": "workload",
@@ -72,7 +76,7 @@ def first_calls(workload: str, process: str) -> Record:
     from graphjit.runtime import cache
 
     for name in IMPORTS[process]:
-        import_module(f"graphjit.{name}")
+        import_module(name)
     frontend: Any = import_module("graphjit.frontend.trace")
     frontend.build = Clock(frontend.build)
     runner = peers.build("graphjit_traced", graphjit, workload)

@@ -29,12 +29,11 @@ _FOLDERS = ("ir", "ops", "passes", "codegen", "runtime")
 _KNOBS = ("PASSES", "EMITTER")
 
 
-def load(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled | None:
-    """What was stored for a recorded graph whose inputs have these strides; None if nothing was.
+def load(key: str | None, graph: Graph) -> Assembled | None:
+    """What was stored for a recorded graph under its key; None if nothing was.
 
     The result has the recorded graph, not the optimised one.
     """
-    key = _key(graph, strides)
     plan = None if key is None else plans.read(key)
     if plan is None:
         return None
@@ -43,20 +42,22 @@ def load(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Assembled | None:
     return Assembled(graph, program, plan.sources, [], plan.memory, plan.checked)
 
 
-def save(graph: Graph, strides: Sequence[tuple[int, ...]], assembled: Assembled) -> None:
+def save(key: str | None, assembled: Assembled) -> None:
     """Store what a recorded graph was compiled to, unless some of it runs on the host."""
     program = assembled.program
     native = tuple(i for i in program.instructions if isinstance(i, Instruction))
-    if len(native) < len(program.instructions) or (key := _key(graph, strides)) is None:
-        return
-    arena = program.memory.arena
-    plans.write(
-        key, plans.Plan(native, arena, assembled.sources, assembled.memory, assembled.checked)
-    )
+    if key is not None and len(native) == len(program.instructions):
+        arena = program.memory.arena
+        plans.write(
+            key, plans.Plan(native, arena, assembled.sources, assembled.memory, assembled.checked)
+        )
 
 
-def _key(graph: Graph, strides: Sequence[tuple[int, ...]]) -> str | None:
-    """None where nothing is kept, or every pass is to run because someone looks at it."""
+def key_of(graph: Graph, strides: Sequence[tuple[int, ...]]) -> str | None:
+    """What a recorded graph whose inputs have these strides is stored under.
+
+    None if it cannot be named, or if every pass is to run because someone looks at it.
+    """
     if config.get_int("CHECK") or config.get_str("DUMP") or config.get_int("DEBUG") >= 3:
         return None
     try:

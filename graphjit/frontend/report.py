@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import config
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .tensor import Tensor
     from .trace import Traced
     from .variant import Variant
+
+#: The value of `GRAPHJIT_DEBUG` from which on every graph is printed.
+SHOWS_GRAPHS = 5
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class Attempt:
         if self.graph is None:
             assert self.optimise is not None
             self.graph = self.optimise(self.stages)
+            if config.get_int("DEBUG") < SHOWS_GRAPHS:  # a large step has a hundred thousand nodes
+                self.stages = [replace(stage, graph=None) for stage in self.stages]
         return self.graph
 
 
@@ -137,9 +142,10 @@ def announce(
     if level >= 4:
         for source in sources.values():
             _say(source)
-    if level >= 5 and attempt.variant is not None:
+    if level >= SHOWS_GRAPHS and attempt.variant is not None:
         for stage in attempt.stages:
-            _say(f"after {stage.name}\n{to_text(stage.graph)}")
+            if stage.graph is not None:
+                _say(f"after {stage.name}\n{to_text(stage.graph)}")
     if config.get_str("DUMP"):
         for kernel, source in sources.items():
             with open(os.path.join(config.get_str("DUMP"), f"kernel_{kernel}.py"), "w") as file:

@@ -431,13 +431,14 @@ def _compiled(
     from ..codegen import stored
 
     with no_garbage_collection():
-        found = stored.load(graph, strides)
+        key = stored.key_of(graph, strides)
+        found = stored.load(key, graph)
         if found is None:
             from ..codegen.assemble import assemble
 
             optimised = _optimised(graph) if attempt is None else attempt.optimised()
             found = assemble(optimised, strides)
-            stored.save(graph, strides, found)
+            stored.save(key, found)
     return found
 
 

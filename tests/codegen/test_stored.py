@@ -45,8 +45,12 @@ def steps(graph):
 
 def compiled(graph):
     assembled = assemble(pipeline.run(graph), steps(graph))
-    stored.save(graph, steps(graph), assembled)
+    stored.save(stored.key_of(graph, steps(graph)), assembled)
     return assembled
+
+
+def loaded(graph, strides=None):
+    return stored.load(stored.key_of(graph, strides or steps(graph)), graph)
 
 
 def results(graph, executable):
@@ -63,7 +67,7 @@ def results(graph, executable):
 
 def test_what_is_loaded_computes_the_same_bits():
     graph = graph_of()
-    made, found = compiled(graph), stored.load(graph_of(), steps(graph))
+    made, found = compiled(graph), loaded(graph_of())
     for one, other in zip(results(graph, made), results(graph, found), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -74,14 +78,14 @@ def test_what_is_loaded_computes_what_the_graph_means():
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(v.shape).astype(v.dtype.numpy) for v in graph.inputs]
     expected, _ = interpret(graph, arrays)
-    found = results(graph, stored.load(graph, steps(graph)))
+    found = results(graph, loaded(graph))
     for one, other in zip(found, expected, strict=False):
         np.testing.assert_allclose(one, other, 1e-5, 1e-5)
 
 
 def test_what_is_loaded_tells_the_same():
     graph = graph_of()
-    made, found = compiled(graph), stored.load(graph, steps(graph))
+    made, found = compiled(graph), loaded(graph)
     assert found.program.instructions == made.program.instructions
     assert all(instruction.lines for instruction in found.program.instructions)
     assert (found.sources, found.memory, found.checked) == (made.sources, made.memory, made.checked)
@@ -92,7 +96,7 @@ def test_checks_stop_what_is_loaded():
     graph = graph_of()
     graph = replace(graph, checks=(graph.inputs[-1],))
     compiled(graph)
-    found = stored.load(graph, steps(graph))
+    found = loaded(graph)
     arrays = [np.ones(v.shape, v.dtype.numpy) for v in graph.inputs]
     outputs = [np.full(v.shape, 9, v.dtype.numpy) for v in graph.outputs]
     arrays[-1][...] = False
@@ -103,14 +107,14 @@ def test_checks_stop_what_is_loaded():
 def test_other_strides_find_nothing():
     graph = graph_of()
     compiled(graph)
-    assert stored.load(graph, [(1, 40), *steps(graph)[1:]]) is None
+    assert loaded(graph, [(1, 40), *steps(graph)[1:]]) is None
 
 
 def test_another_line_of_the_user_finds_nothing():
     """The lines are told by profiles: those of an older version of a file would mislead."""
     graph = graph_of()
     compiled(graph)
-    assert stored.load(parse(TEXT, OPS), steps(graph)) is None
+    assert loaded(parse(TEXT, OPS)) is None
 
 
 @pytest.mark.parametrize("knob", [("PASSES", "-fuse"), ("EMITTER", "numba")], ids=str)
@@ -118,7 +122,7 @@ def test_other_knobs_find_nothing(knob, monkeypatch):
     graph = graph_of()
     compiled(graph)
     monkeypatch.setitem(config._overrides, *knob)
-    assert stored.load(graph, steps(graph)) is None
+    assert loaded(graph) is None
 
 
 @pytest.mark.parametrize("knob", [("CHECK", 1), ("DUMP", "somewhere"), ("DEBUG", 3)], ids=str)
@@ -126,14 +130,14 @@ def test_nothing_is_loaded_where_passes_are_looked_at(knob, monkeypatch):
     graph = graph_of()
     compiled(graph)
     monkeypatch.setitem(config._overrides, *knob)
-    assert stored.load(graph, steps(graph)) is None
+    assert loaded(graph) is None
 
 
 def test_another_compiler_finds_nothing(monkeypatch):
     graph = graph_of()
     compiled(graph)
     monkeypatch.setattr(stored, "_compiler", lambda: ["another", np.__version__])
-    assert stored.load(graph, steps(graph)) is None
+    assert loaded(graph) is None
 
 
 def test_the_compiler_is_all_code_that_decides(monkeypatch):
