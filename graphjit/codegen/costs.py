@@ -12,7 +12,7 @@ from .program import DIVIDED_BY, INDEX, LITERAL, LOAD, SCALAR, Value
 RECOMPUTED = 4
 #: A reduction inside a loop is never worth repeating.
 REDUCTION_COST = 1000
-#: Loops over fewer elements are told apart: several vectors at a time may be all of them.
+#: Of fewer elements, several vectors at a time may be all.
 SHORT_LOOP = 64
 #: Loops shorter than the first number are masked if an element costs at least the second: 97 rows
 #: of 51 elements with five exponentials each took 14 us, now 9.
@@ -51,6 +51,19 @@ def cost_of_instruction(op: str) -> int:
     if op == DIVIDED_BY:
         return _BY_INVERSE
     return 2 if op in _ROUNDING else DIVIDED if op in _DIVISION else DEAR
+
+
+def takes_few(body: Iterable[Statement], sums: bool, short: bool) -> bool:
+    """Whether a loop should compute but a few vectors at a time.
+
+    Many pay where constants are loaded for each (an exponential has ten), and where each element is
+    added to the same sums. Elsewhere few take as long, and are compiled in two thirds of the time.
+    Machines with many registers need not be told.
+    """
+    if objects.vector_registers() == 32:
+        return False
+    cheap = all(cost_of_instruction(s.op) < DEAR for s in body if isinstance(s, Let))
+    return short or (cheap and not sums)
 
 
 def is_masked(extent: int, body: Iterable[Statement], gathers: bool) -> bool:

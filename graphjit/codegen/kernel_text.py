@@ -240,7 +240,7 @@ class Printer:
     def _range(self, loop: Loop, bounds: str) -> None:
         kind = "range"
         if loop.vector:
-            kind = "masked_lanes" if loop.masked else "few_lanes" if loop.short else "lanes"
+            kind = "masked_lanes" if loop.masked else "few_lanes" if loop.few else "lanes"
         self._line(f"for i{loop.axis} in {kind}({bounds}):")
         self._indented(lambda: self._loop_body(loop))
 

@@ -139,8 +139,8 @@ class Loop:
 
     `accumulators` start at their identities before it. A `vector` loop is innermost, and its
     iterations may run in any order or at once. If it is `long`, sums are put aside now and then; if
-    `masked`, its last iterations are better done by a masked vector than one at a time. It may be
-    `short`: a few vectors.
+    `masked`, its last iterations are better done by a masked vector than one at a time. `few`
+    vectors are to be computed at a time where that is enough.
     """
 
     axis: int
@@ -150,7 +150,7 @@ class Loop:
     parallel: bool = False
     long: bool = False
     masked: bool = False
-    short: bool = False
+    few: bool = False
 
 
 Statement = Let | Load | Store | Get | Put | Turn | Update | Loop

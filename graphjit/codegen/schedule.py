@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from . import loops
 from .arrange import Nest
-from .costs import RECOMPUTED, REDUCTION_COST, SHORT_LOOP, cost_of, is_masked
+from .costs import RECOMPUTED, REDUCTION_COST, SHORT_LOOP, cost_of, is_masked, takes_few
 from .loops import Accumulator, Get, Let, Local, Loop, Put, Statement, Turn, Update
 from .program import LOAD, REDUCE, Axes, Reduction, Store, members
 
@@ -396,6 +396,7 @@ class _Context:
         assert nest.vector is not None
         accumulators = tuple(self._accumulator(number) for number in reduced)
         long = nest.long and any(_loses_digits(accumulator) for accumulator in accumulators)
+        short = bool(nest.order) and self._extent(nest.vector) < SHORT_LOOP
         return Loop(
             nest.vector,
             tuple(body),
@@ -404,7 +405,7 @@ class _Context:
             parallel=nest.elementwise,
             long=long,
             masked=bool(nest.order) and self._is_masked(nest.vector, body),
-            short=bool(nest.order) and self._extent(nest.vector) < SHORT_LOOP,
+            few=takes_few(body, bool(reduced), short),
         )
 
     def _extent(self, axis: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 from running import build, prepare
 from test_lower import cross_entropy, layer_norm, mean_squared, softmax
 
-from graphjit.codegen import costs
+from graphjit.codegen import costs, lower
 from graphjit.codegen.compiled import source
 from graphjit.codegen.loops import Let, Loop, statements
 from graphjit.dtypes import float32
@@ -30,7 +30,21 @@ def kernels(function, *arrays):
     return [call.kernel for call in lowered(function, *arrays).calls]
 
 
-def test_a_kernel_reads_like_the_loops_it_is():
+@pytest.fixture
+def registers(monkeypatch):
+    """Makes the machine one of so many vector registers, for kernels made from now on."""
+
+    def set_count(count):
+        monkeypatch.setattr(objects, "vector_registers", lambda: count)
+        lower._lowered.cache_clear()
+
+    yield set_count
+    lower._lowered.cache_clear()
+
+
+def test_a_kernel_reads_like_the_loops_it_is(registers):
+    registers(32)
+
     def function(b, x, bias):
         return b.relu(b.add(x, bias))
 
@@ -56,14 +70,35 @@ def test_a_kernel_reads_like_the_loops_it_is():
     )
 
 
-def test_loops_over_few_elements_are_told_apart():
-    def kind(*shape):
-        (kernel,) = kernels(lambda b, x: b.relu(b.add(x, 1)), normal(*shape)[:, 1:])
-        return re.search(r"in (\w*lanes)", source(kernel))[1]
+def kinds(function, x):
+    """What the innermost loops of the kernels are called."""
+    texts = [source(kernel) for kernel in kernels(function, x)]
+    return [kind for text in texts for kind in re.findall(r"in (\w*lanes)", text)]
 
-    assert kind(5, 65) == "lanes"
-    assert kind(5, 64) == "few_lanes"
-    assert re.search(r"in lanes", source(kernels(lambda b, x: b.relu(x), normal(5, 7))[0]))
+
+@pytest.mark.parametrize(
+    "name, shape, kind",
+    [
+        ("relu", (5, 65), "few_lanes"),
+        ("relu", (5, 56), "few_lanes"),
+        ("relu", (5, 7), "few_lanes"),
+        ("exp", (5, 65), "lanes"),
+        ("exp", (5, 56), "few_lanes"),
+        ("exp", (5, 7), "lanes"),
+        ("sum", (5, 65), "lanes"),
+        ("sum", (5, 56), "few_lanes"),
+    ],
+)
+def test_many_vectors_at_a_time_are_for_sums_and_what_needs_many_constants(
+    registers, name, shape, kind
+):
+    """Rows that lie together are one, and no longer short."""
+    x = normal(*shape) if shape[1] == 7 else normal(shape[0], shape[1] + 1)[:, 1:]
+    attrs = {"dims": (1,)} if name == "sum" else {}
+    registers(16)
+    assert kinds(lambda b, x: getattr(b, name)(x, **attrs), x) == [kind]
+    registers(32)
+    assert kinds(lambda b, x: getattr(b, name)(x, **attrs), x) == ["lanes"]
 
 
 def test_sizes_and_strides_are_no_part_of_a_kernel():
