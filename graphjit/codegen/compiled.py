@@ -13,6 +13,7 @@ from pathlib import Path
 from .. import config
 from ..runtime import cache as object_cache
 from ..runtime import objects
+from ..runtime.cache import Address
 from .kernel_text import Printer
 from .loops import Kernel
 
@@ -25,13 +26,13 @@ def source(kernel: Kernel) -> str:
     return Printer(kernel).text()
 
 
-def compile_kernel(kernel: Kernel) -> int:
+def compile_kernel(kernel: Kernel) -> Address:
     """The address of `kernel` as a native function. CompileError if it cannot be built."""
     return _address(kernel, config.get_str("EMITTER"))
 
 
 @cache
-def _address(kernel: Kernel, emitter: str) -> int:
+def _address(kernel: Kernel, emitter: str) -> Address:
     if emitter not in EMITTERS:
         raise ValueError(f"GRAPHJIT_EMITTER must be {' or '.join(EMITTERS)}, got {emitter!r}")
     text = source(kernel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..runtime.language.build import compile_text
 from ..runtime.language.hints import Lanes
 from ..runtime.objects import ObjectCode, initialise_llvm
-from .instructions import called_by
+from .instructions import LOOPS, called_by
 
 
 def build(text: str) -> ObjectCode:
@@ -21,7 +21,9 @@ def _loops() -> dict[str, Lanes]:
     """
     features = initialise_llvm().get_host_cpu_features()
     if features.get("avx512f"):
-        return {"lanes": Lanes(), "masked_lanes": Lanes(masked=True)}
-    if features.get("avx2"):
-        return {"lanes": Lanes(interleave=4), "masked_lanes": Lanes(rest=8, interleave=2)}
-    return {"lanes": Lanes(), "masked_lanes": Lanes()}
+        kinds = Lanes(), Lanes(), Lanes(masked=True)
+    elif features.get("avx2"):
+        kinds = Lanes(interleave=4), Lanes(interleave=2), Lanes(rest=8, interleave=2)
+    else:
+        kinds = Lanes(), Lanes(), Lanes()
+    return dict(zip(LOOPS, kinds, strict=True))

@@ -10,7 +10,7 @@ import ast
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 from llvmlite import ir
@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from ..runtime.language.emit import read
 from ..runtime.objects import CONTRACT, ObjectCode, compile_function
-from .instructions import called_by
+from .instructions import LOOPS, called_by
 
 #: Numba's types of what is in registers, and LLVM's.
 _LLVM = {
@@ -39,7 +39,7 @@ _unliteral: Callable[[Any], Any] = types.unliteral
 def build(text: str) -> ObjectCode:
     """Object code of the function that `text` defines."""
     tree = ast.parse(text)
-    namespace = _adapted(tree, called_by(text)) | {"lanes": range, "masked_lanes": range}
+    namespace = _adapted(tree, called_by(text)) | dict.fromkeys(LOOPS, range)
     exec(compile(tree, "<graphjit kernel>", "exec"), namespace)  # noqa: S102
     return compile_function(namespace["kernel"])
 
@@ -61,8 +61,11 @@ def _adapted(tree: ast.AST, outer: Mapping[str, Any]) -> dict[str, Any]:
 def _helper(function: FunctionType) -> Any:
     """A helper in Python, which is compiled into its callers."""
     source, code = read(function), function.__code__
-    outer = {name: source.outer[name] for name in code.co_names}
-    copy = FunctionType(code, _adapted(source.tree, outer), function.__name__)
+    names = (*code.co_names, *code.co_freevars)
+    outer = {name: source.outer[name] for name in names if name in source.outer}
+    adapted = _adapted(source.tree, outer)
+    cells = tuple(CellType(adapted[name]) for name in code.co_freevars)
+    copy = FunctionType(code, adapted, function.__name__, None, cells)
     return njit(forceinline=True, error_model="numpy", fastmath=set(CONTRACT))(copy)
 
 

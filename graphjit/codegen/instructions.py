@@ -16,12 +16,15 @@ from llvmlite import ir
 
 from .. import dtypes
 from ..dtypes import DType
+from ..runtime import objects
 from ..runtime.kernels import scratch
 from ..runtime.language import types
-from ..runtime.language.emit import instruction
+from ..runtime.language.emit import inline, instruction
 from ..runtime.language.hints import in_lanes
-from ..runtime.language.instructions import unsigned_divide
+from ..runtime.language.instructions import transpose, unsigned_divide
+from .program import DIVIDED_BY
 from .vecmath import FORMULAS
+from .vecmath.division import by_inverse
 from .vecmath.emit import Scalar
 
 Instruction = Callable[..., Any]
@@ -161,6 +164,57 @@ def local(dtype: DType) -> Instruction:
     return local
 
 
+def turn(dtype: DType, group: int, local_group: int, groups: int) -> Instruction:
+    """`turn(local, row, base, index, stride, rows, columns)`: a transposed copy of a tile.
+
+    Element (i, j) of rows of `row` elements at `local` is that at index + i + j * stride of `base`.
+    Squares as wide as a vector are turned in registers.
+    """
+    lanes = min(16, objects.vector_bytes() // dtype.itemsize)
+    read, write = load(dtype, group, groups), store(dtype, local_group, groups)
+    square = _square(dtype, lanes, group, local_group, groups)
+
+    @inline
+    def turn(
+        local: Any, row: int, base: Any, index: int, stride: int, rows: int, columns: int
+    ) -> None:
+        for j in range(0, columns, lanes):  # whole cache lines at a time
+            for i in range(0, rows, lanes):
+                if i + lanes <= rows and j + lanes <= columns:
+                    square(local, i * row + j, row, base, index + i + j * stride, stride)
+                else:
+                    for y in range(i, min(i + lanes, rows)):
+                        for x in range(j, min(j + lanes, columns)):
+                            write(local, y * row + x, read(base, index + y + x * stride))
+
+    return turn
+
+
+def _square(dtype: DType, lanes: int, group: int, local_group: int, groups: int) -> Instruction:
+    kind = ir.VectorType(memory_type(dtype), lanes)
+
+    def at(builder: Any, base: Any, start: Any, step: Any, number: int) -> Any:
+        index = builder.add(start, builder.mul(step, types.i64.llvm(number)))
+        return builder.bitcast(_element(builder, dtype, base, index), kind.as_pointer())
+
+    @instruction
+    def square(
+        builder: Any, local: Any, to: Any, row: Any, base: Any, index: Any, stride: Any
+    ) -> None:
+        """The transpose of as many elements as a vector has, of as many vectors."""
+        row = _value(row, types.i64.llvm)
+        vectors = []
+        for number in range(lanes):
+            place = at(builder, base, index, stride, number)
+            vector = builder.load(place, align=dtype.itemsize)
+            vectors.append(_tag(builder, vector, group, groups))
+        for number, vector in enumerate(transpose(builder, vectors)):
+            place = at(builder, local, to, row, number)
+            _tag(builder, builder.store(vector, place, align=dtype.itemsize), local_group, groups)
+
+    return square
+
+
 # --- scalars ------------------------------------------------------------------------------------
 
 
@@ -190,6 +244,17 @@ def formula(operation: str, dtype: DType) -> Instruction:
         return emit(*(Scalar(builder, value) for value in values)).value
 
     return apply
+
+
+def divided(dtype: DType) -> Instruction:
+    """`divided(x, y)`: x / y, the quicker the more often y is the same."""
+
+    @instruction
+    def divided(builder: Any, x: Any, y: Any) -> Any:
+        kind = register_type(dtype)
+        return by_inverse(*(Scalar(builder, _value(v, kind)) for v in (x, y))).value
+
+    return divided
 
 
 def register_dtype_name(dtype: DType) -> str:
@@ -258,8 +323,8 @@ FOLDS = {
 def by_name(name: str, groups: int) -> Instruction:
     """The function that the text of a kernel with so many groups of memory calls by `name`.
 
-    `load_f32_2` and `store_f32_2` of group 2, `local_f32`, `f32` for literals, `cast_f32_i64` from
-    float32 to int64, `fold_add`, `exp_f32`.
+    `load_f32_2` and `store_f32_2` of group 2, `turn_f32_0_2` from 0 to 2, `local_f32`, `f32` for
+    literals, `cast_f32_i64` from float32 to int64, `fold_add`, `exp_f32`.
     """
     operation, *suffix = name.split("_")
     if not suffix:
@@ -267,6 +332,10 @@ def by_name(name: str, groups: int) -> Instruction:
     if operation in ("load", "store"):
         make = load if operation == "load" else store
         return make(dtypes.by_name(suffix[0]), int(suffix[1]), groups)
+    if operation == DIVIDED_BY:
+        return divided(dtypes.by_name(suffix[0]))
+    if operation == "turn":
+        return turn(dtypes.by_name(suffix[0]), int(suffix[1]), int(suffix[2]), groups)
     if operation == "local":
         return local(dtypes.by_name(suffix[0]))
     if operation == "cast":
@@ -276,8 +345,10 @@ def by_name(name: str, groups: int) -> Instruction:
     return formula("_".join([operation, *suffix[:-1]]), dtypes.by_name(suffix[-1]))
 
 
+#: Kinds of loops whose iterations are independent.
+LOOPS = ("lanes", "few_lanes", "masked_lanes")
 #: Names in texts that stand for what Python means by them, or for kinds of loops.
-_BUILT_IN = frozenset(("kernel", "range", "lanes", "masked_lanes", "min", "max"))
+_BUILT_IN = frozenset(("kernel", "range", "min", "max", *LOOPS))
 _HEADER = re.compile(r"# (\d+) groups of memory\n")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
 _FIXED: dict[str, Any] = {

@@ -24,6 +24,7 @@ from .loops import (
     Register,
     Statement,
     Store,
+    Turn,
     Update,
 )
 
@@ -145,6 +146,8 @@ class Printer:
                 place = f"m{local}, {self._local_index(local)}"
                 name = f"store_{self._local_name(local)}"
                 self._line(f"{name}({place}, {self.names[register]})")
+            case Turn():
+                self._turn(statement)
             case Update(register, combine, value, dtype):
                 new = _fold(combine, dtype, self.names[register], self.names[value])
                 self._line(f"{self.names[register]} = {new}")
@@ -156,15 +159,25 @@ class Printer:
         self.dtypes[register] = dtype
         self._line(f"v{register} = {text}")
 
-    def _index(self, buffer: int) -> str:
-        """The element offset at the current indices."""
+    def _index(self, buffer: int, at_start: Sequence[int] = ()) -> str:
+        """The element offset at the current indices, at the start of the pieces of some axes."""
         terms = []
         for axis, unit in enumerate(self.kernel.buffers[buffer].unit):
+            index = f"l{axis}" if axis in at_start else f"i{axis}"
             if unit is None:
-                terms.append(f"i{axis} * s{buffer}_{axis}")
+                terms.append(f"{index} * s{buffer}_{axis}")
             elif unit:
-                terms.append(f"i{axis}")
+                terms.append(index)
         return " + ".join(terms) or "0"
+
+    def _turn(self, turn: Turn) -> None:
+        memory, across, vector = self.kernel.buffers[turn.buffer], turn.across, turn.vector
+        local = self._local_name(turn.local).rpartition("_")[2]
+        name = f"turn_{memory.dtype.short}_{self.group[memory.group]}_{local}"
+        source = f"p{turn.buffer}, {self._index(turn.buffer, (across, vector))}"
+        stride, row = f"s{turn.buffer}_{vector}", self._length(self.pieces[vector])
+        counts = f"h{across} - l{across}, h{vector} - l{vector}"
+        self._line(f"{name}(m{turn.local}, {row}, {source}, {stride}, {counts})")
 
     def _local_name(self, local: int) -> str:
         group = self.groups - len(self.kernel.locals) + local
@@ -227,7 +240,7 @@ class Printer:
     def _range(self, loop: Loop, bounds: str) -> None:
         kind = "range"
         if loop.vector:
-            kind = "masked_lanes" if loop.masked else "lanes"
+            kind = "masked_lanes" if loop.masked else "few_lanes" if loop.few else "lanes"
         self._line(f"for i{loop.axis} in {kind}({bounds}):")
         self._indented(lambda: self._loop_body(loop))
 

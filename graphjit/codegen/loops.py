@@ -101,6 +101,19 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """The current pieces of axes `across` and `vector` of a buffer into a local array.
+
+    The buffer is contiguous along `across`, the array along `vector`.
+    """
+
+    local: int
+    buffer: int
+    across: int
+    vector: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accumulator:
     """A register that a loop folds values into with `combine`, from `identity` on."""
 
@@ -126,7 +139,8 @@ class Loop:
 
     `accumulators` start at their identities before it. A `vector` loop is innermost, and its
     iterations may run in any order or at once. If it is `long`, sums are put aside now and then; if
-    `masked`, its last iterations are better done by a masked vector than one at a time.
+    `masked`, its last iterations are better done by a masked vector than one at a time. `few`
+    vectors are to be computed at a time where that is enough.
     """
 
     axis: int
@@ -136,9 +150,10 @@ class Loop:
     parallel: bool = False
     long: bool = False
     masked: bool = False
+    few: bool = False
 
 
-Statement = Let | Load | Store | Get | Put | Update | Loop
+Statement = Let | Load | Store | Get | Put | Turn | Update | Loop
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from ..runtime.instruction import Arena, Argument, External
 
 #: Operations of a `Value` beside the scalar instructions of `ops.scalar`.
 LOAD, SCALAR, LITERAL, INDEX, REDUCE = "load", "scalar", "literal", "index", "reduce"
+#: A division whose divisor is the same for all elements of the innermost loop.
+DIVIDED_BY = "divided"
 
 Axes = int
 """A set of axes as bits: axis `k` is `1 << k`."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from . import loops
 from .arrange import Nest
-from .costs import RECOMPUTED, REDUCTION_COST, cost_of, is_masked
-from .loops import Accumulator, Get, Let, Local, Loop, Put, Statement, Update
+from .costs import RECOMPUTED, REDUCTION_COST, SHORT_LOOP, cost_of, is_masked, takes_few
+from .loops import Accumulator, Get, Let, Local, Loop, Put, Statement, Turn, Update
 from .program import LOAD, REDUCE, Axes, Reduction, Store, members
 
 #: Where in a context something happens: (stage, 0, step, 0) for statements between loops,
@@ -91,6 +91,8 @@ class _Scheduler:
         self.vector: Axes = 0 if nest.vector is None else 1 << nest.vector
         self.position = {axis: i for i, axis in enumerate(nest.order)}
         self.locals: list[Local] = []
+        #: local arrays of the slots that are turned
+        self.turned = {slot: self._tile_of(slot) for slot in nest.turned}
         self.may_spill = any(value.op == REDUCE for value in self.values)
         written = {self.slots[store.slot].group for store in nest.program.stores}
         #: loads that a store must not overtake, by the group of their memory
@@ -100,6 +102,20 @@ class _Scheduler:
                 group = self.slots[value.detail].group
                 if group in written:
                     self.hazards.setdefault(group, set()).add(number)
+
+    def _tile_of(self, slot: int) -> int:
+        """A local array for a tile of a slot."""
+        assert self.nest.vector is not None
+        axes = (self.nest.order[-1], self.nest.vector)
+        self.locals.append(Local(self.slots[slot].dtype, axes, (True, True)))
+        return len(self.locals) - 1
+
+    def turns(self, axis: int) -> list[Statement]:
+        """What fills the tiles at the beginning of the loop over `axis`."""
+        order, vector = self.nest.order, self.nest.vector
+        if vector is None or axis not in order[-2:-1]:
+            return []
+        return [Turn(local, slot, order[-1], vector) for slot, local in self.turned.items()]
 
     def reduced_axis(self, value: int) -> Axes:
         """The axis, as a set, that a reduce value takes away."""
@@ -350,6 +366,8 @@ class _Context:
         value = self.values[number]
         if value.op == LOAD:
             assert isinstance(value.detail, int)
+            if value.detail in self.shared.turned:
+                return Get(number, self.shared.turned[value.detail])
             return loops.Load(number, value.detail, value.dtype)
         return Let(number, value.op, value.args, value.dtype, value.detail)
 
@@ -378,6 +396,7 @@ class _Context:
         assert nest.vector is not None
         accumulators = tuple(self._accumulator(number) for number in reduced)
         long = nest.long and any(_loses_digits(accumulator) for accumulator in accumulators)
+        short = bool(nest.order) and self._extent(nest.vector) < SHORT_LOOP
         return Loop(
             nest.vector,
             tuple(body),
@@ -386,7 +405,15 @@ class _Context:
             parallel=nest.elementwise,
             long=long,
             masked=bool(nest.order) and self._is_masked(nest.vector, body),
+            few=takes_few(body, bool(reduced), short),
         )
+
+    def _extent(self, axis: int) -> int:
+        """Elements of a loop over `axis`, or over a piece of it."""
+        program = self.shared.nest.program
+        split = program.split_of(axis)
+        extent = program.extents[axis]
+        return extent if split is None else min(extent, split.length)
 
     def _is_masked(self, axis: int, body: Sequence[Statement]) -> bool:
         used = [s.buffer for s in body if isinstance(s, (loops.Load, loops.Store))]
@@ -431,7 +458,8 @@ class _Context:
         outside = sum(1 << a for a in nest.order[: self.shared.position[axis]])
         parallel = self.shared.position[axis] < nest.parallel and self.open == outside
         context = _Context(self.shared, self.open | 1 << axis, roots, scope)
-        out.append(Loop(axis, tuple(context.build()), tuple(scalars), parallel=parallel))
+        body = (*self.shared.turns(axis), *context.build())
+        out.append(Loop(axis, body, tuple(scalars), parallel=parallel))
         return out
 
     def _start(self, number: int, local: int) -> Loop:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import config
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from .trace import Traced
     from .variant import Variant
 
+#: The value of `GRAPHJIT_DEBUG` from which on every graph is printed.
+SHOWS_GRAPHS = 5
+
 
 @dataclass(slots=True)
 class Attempt:
-    """One recording: why it was made, how long it ran and compiled, and what came of it."""
+    """One recording: why it was made, how long it ran and compiled, and what came of it.
+
+    `optimise` makes the optimised graph, and notes its stages; a program that has been loaded
+    did not need it.
+    """
 
     key: Hashable
     record_seconds: float
@@ -31,6 +38,16 @@ class Attempt:
     stages: list[Stage] = field(default_factory=list)
     graph: Graph | None = None
     variant: Variant | None = None
+    optimise: Callable[[list[Stage]], Graph] | None = None
+
+    def optimised(self) -> Graph:
+        """The optimised graph of what could be compiled, made when first asked for."""
+        if self.graph is None:
+            assert self.optimise is not None
+            self.graph = self.optimise(self.stages)
+            if config.get_int("DEBUG") < SHOWS_GRAPHS:  # a large step has a hundred thousand nodes
+                self.stages = [replace(stage, graph=None) for stage in self.stages]
+        return self.graph
 
 
 class Report:
@@ -66,6 +83,7 @@ class Report:
         from ..passes.pipeline import table
 
         executable = attempt.variant.executable
+        attempt.optimised()
         rows = table(attempt.stages).splitlines()
         for fallback in getattr(executable, "fallbacks", ()):
             where = f" at {fallback.node.loc}" if fallback.node.loc else ""
@@ -129,9 +147,10 @@ def announce(
     if level >= 4:
         for source in sources.values():
             _say(source)
-    if level >= 5 and attempt.graph is not None:
+    if level >= SHOWS_GRAPHS and attempt.variant is not None:
         for stage in attempt.stages:
-            _say(f"after {stage.name}\n{to_text(stage.graph)}")
+            if stage.graph is not None:
+                _say(f"after {stage.name}\n{to_text(stage.graph)}")
     if config.get_str("DUMP"):
         for kernel, source in sources.items():
             with open(os.path.join(config.get_str("DUMP"), f"kernel_{kernel}.py"), "w") as file:

@@ -42,6 +42,7 @@ from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
 
 if TYPE_CHECKING:
+    from ..passes.pipeline import Stage
     from .profile import Profile
 
 #: recordings in a row that change what they depend on (a module, an optimizer's state) before the
@@ -335,7 +336,7 @@ class Traced:
         start = time.perf_counter()
         try:
             with progress.shown(f"compiling {self.name}"):
-                graph, executable = build(recording, attempt)
+                executable = build(recording, attempt)
         except Exception as error:
             if config.get_bool("STRICT"):
                 raise
@@ -346,7 +347,7 @@ class Traced:
         variant = Variant(
             key, call.tensors, args, recording, executable, reads.structural, reads.always, tree
         )
-        attempt.graph, attempt.variant = graph, variant
+        attempt.variant = variant
         self.last = variant
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
@@ -398,8 +399,8 @@ class Traced:
     @property
     def graph(self) -> Graph | None:
         """The optimised graph compiled last; None before the first compile."""
-        graphs = [a.graph for a in Report(self).attempts if a.graph is not None]
-        return graphs[-1] if graphs else None
+        compiled = Report(self).compiled
+        return compiled[-1].optimised() if compiled else None
 
     def explain(self) -> str:
         """Variants, kernels, host calls with reasons, and times, as text."""
@@ -431,26 +432,43 @@ class Traced:
         raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
 
 
-def build(recording: Recording, attempt: Attempt) -> tuple[Graph, Executable]:
-    """Optimise a recording, and make what runs it, as `GRAPHJIT_BACKEND` says."""
+def build(recording: Recording, attempt: Attempt) -> Executable:
+    """What runs a recording: as another process has stored it, or else compiled here."""
+    compiled = _interpreted if config.get_str("BACKEND") == "interp" else _compiled
+    if recording.backward is not None:
+        recording.backward.compile = compiled
+    attempt.optimise = functools.partial(_optimised, recording.graph)
+    return compiled(recording.graph, recording.strides, attempt)
+
+
+def _interpreted(
+    graph: Graph, strides: Sequence[tuple[int, ...]], attempt: Attempt | None = None
+) -> Executable:
+    return Interpreted(_optimised(graph) if attempt is None else attempt.optimised())
+
+
+def _compiled(
+    graph: Graph, strides: Sequence[tuple[int, ...]], attempt: Attempt | None = None
+) -> Executable:
     # Loaded here, so that importing graphjit does not load the compiler.
-    from ..codegen.assemble import assemble
+    from ..codegen import stored
+
+    with no_garbage_collection():
+        key = stored.key_of(graph, strides)
+        found = stored.load(key, graph)
+        if found is None:
+            from ..codegen.assemble import assemble
+
+            optimised = _optimised(graph) if attempt is None else attempt.optimised()
+            found = assemble(optimised, strides)
+            stored.save(key, found)
+    return found
+
+
+def _optimised(graph: Graph, stages: list[Stage] | None = None) -> Graph:
     from ..passes import pipeline
 
-    def executable(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
-        if config.get_str("BACKEND") == "interp":
-            return Interpreted(graph)
-        return assemble(graph, strides)
-
-    def backward(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Executable:
-        with no_garbage_collection():
-            return executable(pipeline.run(graph), strides)
-
-    if recording.backward is not None:
-        recording.backward.compile = backward
-    with no_garbage_collection():
-        graph = pipeline.run(recording.graph, attempt.stages)
-        return graph, executable(graph, recording.strides)
+    return pipeline.run(graph, stages)
 
 
 def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:

@@ -50,13 +50,13 @@ PIPELINE: list[Pass] = [
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one pass did. `error` is why it was skipped, where it failed."""
+    """What one pass did, and what it made while that is kept; why it was skipped, if it failed."""
 
     name: str
     seconds: float
     before: int
     after: int
-    graph: Graph
+    graph: Graph | None
     error: str = ""
 
 
@@ -73,7 +73,7 @@ def canonical(graph: Graph) -> Graph:
     """`graph` after the first passes, which all others rely on."""
     with no_garbage_collection():
         for step in CANONICAL:
-            graph = _apply(step, graph).graph
+            graph = _made(_apply(step, graph))
     return graph
 
 
@@ -87,12 +87,17 @@ def _run(graph: Graph, stages: list[Stage]) -> Graph:
             progress.report(f"pass {step.__name__}")
             stage = _apply(step, graph)
             stages.append(stage)
-            graph = stage.graph
+            graph = _made(stage)
     if config.get_int("DEBUG") >= 3:
         print(table(stages), file=sys.stderr)
     if config.get_str("DUMP"):
         _dump(stages, Path(config.get_str("DUMP")))
     return graph
+
+
+def _made(stage: Stage) -> Graph:
+    assert stage.graph is not None
+    return stage.graph
 
 
 def _skipped() -> set[str]:
@@ -135,7 +140,7 @@ def _dump(stages: list[Stage], folder: Path) -> None:
     run_number = next(_runs)
     for number, stage in enumerate(stages):
         name = f"graph{run_number}_{number:02d}_{stage.name}"
-        dump(stage.graph, folder / f"{name}.py", f"Graph {run_number} after {stage.name}.")
+        dump(_made(stage), folder / f"{name}.py", f"Graph {run_number} after {stage.name}.")
 
 
 def table(stages: list[Stage]) -> str:

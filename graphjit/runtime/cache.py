@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from ..errors import CompileError
 from . import objects, store
@@ -32,7 +33,19 @@ class Stats:
     loaded: int = 0
 
 
-_addresses: dict[str, int] = {}
+class Address(int):
+    """The address of a native function, which knows by what `key` other processes find it."""
+
+    key: str
+
+    def __new__(cls, value: int, key: str) -> Self:
+        """`value`, of the function called `key`."""
+        address = super().__new__(cls, value)
+        address.key = key
+        return address
+
+
+_addresses: dict[str, Address] = {}
 _stats = Stats()
 
 
@@ -41,7 +54,7 @@ def stats() -> Stats:
     return _stats
 
 
-def kernel_address(key: str, build: Callable[[], ObjectCode]) -> int:
+def kernel_address(key: str, build: Callable[[], ObjectCode]) -> Address:
     """The address of the native function called `key`, built at most once per machine.
 
     `key` must determine what `build` makes: text of the source, types, flags. What `build` raises
@@ -52,7 +65,18 @@ def kernel_address(key: str, build: Callable[[], ObjectCode]) -> int:
         with objects.lock:
             address = _addresses.get(key)
             if address is None:
-                address = _addresses[key] = _load(key) or _build(key, build)
+                address = _addresses[key] = Address(_load(key) or _build(key, build), key)
+    return address
+
+
+def known_address(key: str) -> Address | None:
+    """The address of the function called `key`, if it is loaded or on disk."""
+    address = _addresses.get(key)
+    if address is None:
+        with objects.lock:
+            if key not in _addresses and (found := _load(key)):
+                _addresses[key] = Address(found, key)
+            address = _addresses.get(key)
     return address
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..dtypes import DType, float32, float64
 from . import library, objects
+from .cache import Address
 from .instruction import Argument, Instruction, Layout, Scratch
 from .kernels import tiling
 from .words import matmul as word
@@ -215,7 +216,7 @@ def _right_space(product: Product) -> int:
     return tiling.right_space(size, p.inner.extent)
 
 
-def function(dtype: DType) -> int:
+def function(dtype: DType) -> Address:
     """The address of the function that computes products of float32 or float64 matrices."""
     return library.kernel("products", "product", dtype.name, operands=17)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cache
+from .cache import Address
 from .objects import ObjectCode
 
 _FOLDERS = ("kernels", "language", "words")
@@ -26,7 +27,7 @@ def digest() -> str:
 
 
 @functools.cache
-def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3) -> int:
+def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3) -> Address:
     """The address of the kernel that `kernels.<module>.<factory>(*parameters)` defines.
 
     It has so many int64 operands: a table and a range, unless it is a part of other kernels.
@@ -42,7 +43,7 @@ def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3)
 
 
 @functools.cache
-def function(module: str, name: str, result: str | None, operands: int) -> int:
+def function(module: str, name: str, result: str | None, operands: int) -> Address:
     """The address of the function `kernels.<module>.<name>` of so many int64 operands.
 
     `result` names its type in the kernel language; None if it returns nothing.

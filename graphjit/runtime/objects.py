@@ -128,6 +128,13 @@ def vector_registers() -> int:
     return 32 if arm or vector_bytes() == 64 else 16
 
 
+@functools.cache
+def has_fused_products() -> bool:
+    """Whether this machine multiplies and adds with a single rounding."""
+    arm = platform.machine().lower() in ("aarch64", "arm64")
+    return arm or bool(initialise_llvm().get_host_cpu_features().get("fma"))
+
+
 class _Engine:
     """The process's one linker of object code; not thread-safe."""
 

@@ -23,7 +23,7 @@ from ..errors import warn
 MAGIC = b"graphjit"
 _HEAD = len(MAGIC) + hashlib.sha256().digest_size
 #: What this module writes; it removes nothing else.
-_OURS = re.compile(r"[0-9a-f]{40}\.(kernel|limits)|\.[0-9a-f]{16}\.part")
+_OURS = re.compile(r"[0-9a-f]{40}\.(kernel|limits|plan)|\.[0-9a-f]{16}\.part")
 #: A temporary file of this age, in seconds, belongs to a writer that was killed.
 _ABANDONED = 3600
 #: Eviction leaves this part of the limit, so that the next files find room.

@@ -117,6 +117,13 @@ def test_positions_and_strides(rng, both):
     same(both(build(function, x.T.copy().T), [x.T.copy().T]))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_tiles_of_transposed_operands(dtype, rng, both):
+    x, y = normal(rng, 3, 40, 35, dtype=dtype), normal(rng, 3, 35, 40, dtype=dtype)
+    body = build(lambda b, x, y: b.add(x, y), x.swapaxes(1, 2), y)
+    same(both(body, [x.swapaxes(1, 2), y]))
+
+
 @pytest.mark.parametrize("dims", [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int32", "bool"])
 def test_reductions(dims, dtype, rng, both):

@@ -76,3 +76,13 @@ def test_writes_to_a_view_of_nothing():
 
     for _ in range(3):
         step(gj.ones(0)[::2])
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_transposed_operands(position):
+    """Only those are read tile by tile that nothing overwrites."""
+
+    def function(b, x, y):
+        return b.add(b.mul(x, 2), y)
+
+    check_inplace(function, normal(40, 50), normal(50, 40).T, inplace={0: position})

@@ -1,11 +1,13 @@
 """What kernels look like: what is in their key, how they read, and how they are cut."""
 
+import re
+
 import numpy as np
 import pytest
 from running import build, prepare
 from test_lower import cross_entropy, layer_norm, mean_squared, softmax
 
-from graphjit.codegen import costs
+from graphjit.codegen import costs, lower
 from graphjit.codegen.compiled import source
 from graphjit.codegen.loops import Let, Loop, statements
 from graphjit.dtypes import float32
@@ -28,11 +30,25 @@ def kernels(function, *arrays):
     return [call.kernel for call in lowered(function, *arrays).calls]
 
 
-def test_a_kernel_reads_like_the_loops_it_is():
+@pytest.fixture
+def registers(monkeypatch):
+    """Makes the machine one of so many vector registers, for kernels made from now on."""
+
+    def set_count(count):
+        monkeypatch.setattr(objects, "vector_registers", lambda: count)
+        lower._lowered.cache_clear()
+
+    yield set_count
+    lower._lowered.cache_clear()
+
+
+def test_a_kernel_reads_like_the_loops_it_is(registers):
+    registers(32)
+
     def function(b, x, bias):
         return b.relu(b.add(x, bias))
 
-    (kernel,) = kernels(function, normal(4, 50), normal(50))
+    (kernel,) = kernels(function, normal(4, 70), normal(70))
     assert source(kernel) == (
         "# 3 groups of memory\n"
         "def kernel(table, begin, end):\n"
@@ -52,6 +68,37 @@ def test_a_kernel_reads_like_the_loops_it_is():
         "            v4 = max_f32(v2, f32(0.0))\n"
         "            store_f32_2(p2, i0 * s2_0 + i1, v4)\n"
     )
+
+
+def kinds(function, x):
+    """What the innermost loops of the kernels are called."""
+    texts = [source(kernel) for kernel in kernels(function, x)]
+    return [kind for text in texts for kind in re.findall(r"in (\w*lanes)", text)]
+
+
+@pytest.mark.parametrize(
+    "name, shape, kind",
+    [
+        ("relu", (5, 65), "few_lanes"),
+        ("relu", (5, 56), "few_lanes"),
+        ("relu", (5, 7), "few_lanes"),
+        ("exp", (5, 65), "lanes"),
+        ("exp", (5, 56), "few_lanes"),
+        ("exp", (5, 7), "lanes"),
+        ("sum", (5, 65), "lanes"),
+        ("sum", (5, 56), "few_lanes"),
+    ],
+)
+def test_many_vectors_at_a_time_are_for_sums_and_what_needs_many_constants(
+    registers, name, shape, kind
+):
+    """Rows that lie together are one, and no longer short."""
+    x = normal(*shape) if shape[1] == 7 else normal(shape[0], shape[1] + 1)[:, 1:]
+    attrs = {"dims": (1,)} if name == "sum" else {}
+    registers(16)
+    assert kinds(lambda b, x: getattr(b, name)(x, **attrs), x) == [kind]
+    registers(32)
+    assert kinds(lambda b, x: getattr(b, name)(x, **attrs), x) == ["lanes"]
 
 
 def test_sizes_and_strides_are_no_part_of_a_kernel():

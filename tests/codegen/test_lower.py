@@ -45,6 +45,16 @@ def test_transposed_operands():
         check(lambda b, x: b.clone(x), x.T)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64", "bool"])
+def test_transposed_operands_of_any_size(dtype):
+    x, y = (normal(50, 3, 37).astype(dtype) for _ in range(2))
+    check(lambda b, x: b.logical_not(x), x.transpose(2, 1, 0))
+    check(lambda b, x, y: b.maximum(x, y), x.transpose(1, 2, 0), y.transpose(1, 2, 0))
+    check(lambda b, x, y: b.eq(x, y), x.transpose(2, 0, 1)[:16], y.transpose(2, 0, 1)[:16])
+    check(lambda b, x: b.clone(x), normal(20, 40).astype(dtype)[:, ::2].T)
+    check(lambda b, x: b.clone(x), normal(20, 20).astype(dtype)[::-1].T)
+
+
 def softmax(b, x):
     e = b.exp(b.sub(x, b.amax(x, dims=(1,))))
     return b.div(e, b.sum(e, dims=(1,)))

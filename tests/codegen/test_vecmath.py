@@ -403,6 +403,7 @@ def test_results_have_the_type_of_the_arguments(instr: str, dtype: str) -> None:
     if instr == "select":
         arguments[0] = types.boolean
     context = cpu_target.typing_context
+    context.refresh()  # no kernel may have been compiled yet
     signature = context.resolve_value_type(function).get_call_type(context, arguments, {})
     assert signature.return_type == (types.boolean if instr in scalar.BOOLEAN else kind)
 

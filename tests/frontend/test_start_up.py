@@ -32,17 +32,23 @@ PROGRAM = textwrap.dedent(
     x, y = graphjit.randn(5, 1, 8, 8), graphjit.tensor([0, 1, 2, 3, 0])
     losses = [step(x, y).item() for _ in range(4)]
     from graphjit.runtime import cache
+    MAKERS = (
+        "numba", "graphjit.runtime.language", "graphjit.passes", "graphjit.codegen.assemble"
+    )
     print(json.dumps({
         "loaded": loaded, "losses": losses, "compiled": cache.stats().compiled,
-        "makers": [m for m in ("numba", "graphjit.runtime.language") if m in sys.modules],
+        "makers": [m for m in MAKERS if m in sys.modules],
         "stats": step.stats(),
+        "kernels": step.kernels(), "ops": [node.op.name for node in step.graph.nodes],
+        "told": step.explain(),
     }))
     """
 )
 
 
 def start(cache):
-    environment = {**os.environ, "GRAPHJIT_CACHE_DIR": str(cache)}
+    # Where graphs are verified, every pass is run.
+    environment = {**os.environ, "GRAPHJIT_CACHE_DIR": str(cache), "GRAPHJIT_CHECK": "0"}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
     )
@@ -67,12 +73,20 @@ def test_importing_loads_no_compiler(first):
     assert first["loaded"] == []
 
 
-def test_a_second_process_compiles_nothing(first, cache):
+def test_a_second_process_neither_compiles_nor_optimises(first, cache):
     second = run(cache)
     assert first["compiled"] > 0 and first["stats"]["host_calls"] == 0
     assert second["compiled"] == 0 and second["makers"] == []
     assert second["losses"] == first["losses"]
     assert second["stats"]["replays"] >= 2
+
+
+def test_a_second_process_can_tell_all_that_the_first_can(first, cache):
+    """The optimised graph is made when it is asked for."""
+    second = run(cache)
+    assert second["kernels"] == first["kernels"] != {}
+    assert second["ops"] == first["ops"] != []
+    assert "fuse " in first["told"] and "fuse " in second["told"]
 
 
 def test_where_no_kernel_can_be_kept_the_results_are_the_same_and_one_warning_says_so(first):

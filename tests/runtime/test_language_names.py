@@ -6,7 +6,8 @@ import textwrap
 import pytest
 from test_language import agrees
 
-from graphjit.runtime.language import i64, inline
+from graphjit.errors import CompileError
+from graphjit.runtime.language import emit, i64, inline
 from graphjit.runtime.language.build import compile_kernel, parsed
 from graphjit.runtime.language.names import fixed_names
 
@@ -91,7 +92,8 @@ def test_straight_code_has_no_variables_and_no_blocks(monkeypatch):
     """Each inlined call had a block of its own and a variable for its result."""
     texts = []
     monkeypatch.setattr(
-        "graphjit.runtime.language.build.machine_code", lambda text: texts.append(text) or b""
+        "graphjit.runtime.language.build.machine_code",
+        lambda text, level: texts.append(text) or b"",
     )
 
     def straight(x, y, z):
@@ -102,3 +104,24 @@ def test_straight_code_has_no_variables_and_no_blocks(monkeypatch):
     compile_kernel(straight, i64)
     assert "alloca" not in texts[0]
     assert texts[0].count("br label") == 1  # from where variables would be to the code
+
+
+def test_functions_of_one_code_are_read_once():
+    """A factory's functions were parsed anew for each of them: half of the time of emission."""
+    def made(number):
+        @inline
+        def add(x):
+            return x + number
+
+        return add
+
+    sources = [emit.read(made(number)) for number in (1, 2)]
+    assert sources[0].tree is sources[1].tree
+    assert [source.outer["number"] for source in sources] == [1, 2]
+
+
+def test_a_function_without_a_file_is_refused():
+    namespace = {}
+    exec("def kernel(x, y, z):\n    return x", namespace)
+    with pytest.raises(CompileError, match="no source of kernel"):
+        compile_kernel(namespace["kernel"], i64)

@@ -191,7 +191,7 @@ def test_the_death_of_a_worker_is_noticed(end, text):
     begin = time.monotonic()
     with pytest.raises(RuntimeError, match=text):
         list(DataLoader(Deadly(), None, num_workers=2))
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 30
 
 
 class Sleepy(Rows):
@@ -218,7 +218,7 @@ def test_workers_end_when_a_loop_is_left():
     del _
     gc.collect()
     assert not multiprocessing.active_children()
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 30
 
 
 def test_a_busy_worker_is_sent_many_indices():

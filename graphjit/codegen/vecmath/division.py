@@ -46,3 +46,22 @@ def mod(x: Scalar, y: Scalar) -> Scalar:
     q, _, r = _truncated(x, y)
     r = rarely(_large(q), "fmod", r, x, y)
     return _rounded_up(r, y).where(r.plus(y), r)
+
+
+def by_inverse(x: Scalar, y: Scalar) -> Scalar:
+    """`x / y` by what a loop needs to compute but once, if y is the same for all its elements.
+
+    A quotient by the inverse, corrected by what it leaves (Markstein, "Computation of elementary
+    functions on the IBM RISC System/6000", 1990), is rounded as the division is. Where that has no
+    meaning, at infinities and zeros, the quotient alone is right. Large divisors, whose inverse
+    would be no normal number, and negative ones, for the sake of zeros, are scaled first. What the
+    quotient leaves of tiny numbers is flushed to zero; they may be one unit off.
+    """
+    large = 2.0 ** (x.format.bias // 2 + 1)
+    scale = (y.abs() > large).where(x.const(1 / large), 1.0).sign_of(y)
+    size, x = y.times(scale), x.times(scale)
+    inverse = 1.0 / size
+    quotient = x.times(inverse)
+    excess = quotient.fma(size, -x)
+    corrected = (-excess).fma(inverse, quotient)
+    return corrected.is_nan().where(quotient, corrected)

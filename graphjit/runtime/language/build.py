@@ -16,6 +16,9 @@ from .types import Type, i64
 
 #: What the table, the beginning and the end of a kernel's range are.
 KERNEL = (i64, i64, i64)
+#: How far LLVM optimises: kernels written with vectors run no faster for more than the first level,
+#: which takes half the time of the third; those of plain loops, for more than the second.
+_BY_HAND, _LOOPS = 1, 2
 
 
 def compile_kernel(
@@ -25,18 +28,18 @@ def compile_kernel(
 
     CompileError, naming the function and the statement, for what the language does not have.
     """
-    return _compile(read(function), function.__name__, result, operands)
+    return _compile(read(function), function.__name__, result, operands, _BY_HAND)
 
 
 def compile_text(text: str, outer: Mapping[str, Any]) -> ObjectCode:
     """Object code of the one kernel that `text` defines, which finds names in `outer`."""
     (tree,) = ast.parse(text).body
     assert isinstance(tree, ast.FunctionDef)
-    return _compile(parsed(tree, outer), tree.name, None, KERNEL)
+    return _compile(parsed(tree, outer), tree.name, None, KERNEL, _LOOPS)
 
 
 def _compile(
-    source: Source, name: str, result: Type | None, operands: Sequence[Type]
+    source: Source, name: str, result: Type | None, operands: Sequence[Type], level: int
 ) -> ObjectCode:
     """Symbols are unique: all objects of a process share one table of them."""
     symbol = f"{name}_{os.urandom(8).hex()}"
@@ -44,31 +47,40 @@ def _compile(
     returned = ir.VoidType() if result is None else result.llvm
     kind = ir.FunctionType(returned, [operand.llvm for operand in operands])
     Emitter(ir.Function(module, kind, symbol)).run(source)
-    return ObjectCode(symbol, machine_code(str(module)))
+    return ObjectCode(symbol, machine_code(str(module), level))
 
 
 @cache
-def _target() -> tuple[Any, Any]:
-    """LLVM's model of this machine, and the options of its optimiser."""
+def _machine() -> Any:
+    """LLVM's model of this machine."""
     llvm = initialise_llvm()
-    machine = llvm.Target.from_default_triple().create_target_machine(
+    return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=3,
         jit=True,
         codemodel="jitdefault",
     )
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
+
+
+@cache
+def _options(level: int) -> Any:
+    """What the optimiser is to do.
+
+    It has loops to make vectors of. It need not look for vectors between statements: where there
+    are any, the language wrote them.
+    """
+    options = initialise_llvm().create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = True
-    options.slp_vectorization = True
+    options.slp_vectorization = False
     options.loop_unrolling = False
-    return machine, options
+    return options
 
 
-def machine_code(text: str) -> bytes:
-    """Optimised object code of a module of LLVM's language."""
+def machine_code(text: str, level: int = _LOOPS) -> bytes:
+    """Object code of a module of LLVM's language, optimised as far as LLVM's `-O<level>`."""
     llvm = initialise_llvm()
-    machine, options = _target()
+    machine, options = _machine(), _options(level)
     module = llvm.parse_assembly(text)
     module.triple = llvm.get_default_triple()
     module.data_layout = str(machine.target_data)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-import inspect
-import textwrap
+import linecache
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from types import CodeType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from llvmlite import ir
@@ -104,21 +104,46 @@ class Source:
 @cache
 def read(function: Callable[..., Any]) -> Source:
     """The source of a Python function. CompileError where there is none."""
-    try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except OSError as error:
-        raise CompileError(f"no source of {function.__qualname__}") from error
-    (tree,) = ast.parse(text).body
-    assert isinstance(tree, ast.FunctionDef)
-    closure = inspect.getclosurevars(function)
-    free = {**function.__globals__, **closure.nonlocals}
-    return parsed(tree, free)
+    tree, assigned, fixed = _syntax(function.__code__)
+    return Source(tree, assigned, fixed, {**function.__globals__, **_enclosed(function)})
 
 
 def parsed(tree: ast.FunctionDef, outer: Mapping[str, Any]) -> Source:
     """The source whose tree is `tree`, with names from `outer`."""
-    stores = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _is_store(n)}
-    return Source(tree, frozenset(stores), fixed_names(tree), outer)
+    return Source(tree, _assigned(tree), fixed_names(tree), outer)
+
+
+@cache
+def _syntax(code: CodeType) -> tuple[ast.FunctionDef, frozenset[str], frozenset[str]]:
+    """The tree of a function and its names, once for all that are made of the same code."""
+    tree = _functions(code.co_filename).get((code.co_name, code.co_firstlineno))
+    if tree is None:
+        raise CompileError(f"no source of {code.co_qualname}")
+    return tree, _assigned(tree), fixed_names(tree)
+
+
+@cache
+def _functions(path: str) -> dict[tuple[str, int], ast.FunctionDef]:
+    """The functions of a file by name and first line: one reading for all of them."""
+    tree = ast.parse("".join(linecache.getlines(path)))
+    return {
+        (node.name, min([node.lineno, *(d.lineno for d in node.decorator_list)])): node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def _enclosed(function: Callable[..., Any]) -> dict[str, Any]:
+    """The names that a function closes over, but for those that have no value yet."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
+
+
+def _assigned(tree: ast.FunctionDef) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _is_store(n))
 
 
 def _is_store(name: ast.Name) -> bool:

@@ -311,7 +311,12 @@ def interleaved(builder: Any, vectors: Sequence[Any]) -> tuple[Any, ...]:
 
 @instruction
 def transposed(builder: Any, vectors: Sequence[Any]) -> tuple[Any, ...]:
-    """The columns of a square matrix given by its rows; their number is a power of two.
+    """The columns of a square matrix given by its rows; their number is a power of two."""
+    return transpose(builder, vectors)
+
+
+def transpose(builder: Any, vectors: Sequence[Any]) -> tuple[Any, ...]:
+    """What `transposed` appends to `builder`'s block.
 
     Halves, quarters... of vectors are exchanged down to the 16 bytes within which every machine
     interleaves two vectors by one instruction; what is in those is then turned by interleaving.
