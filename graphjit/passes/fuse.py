@@ -2,7 +2,7 @@
 
 Reads canonical nodes; makes `fused` nodes whose body holds them, in an order that respects all
 dependencies. `split` prepares reductions, `partition` decides what is joined, `recompute` what is
-computed twice rather than stored; `kernels` makes those equal that nearly are.
+computed twice rather than stored; `sharing` makes those equal that nearly are.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Collection
 
 from ..ir.graph import Builder, Graph, Node, Value
 from ..ops.fused import fused
-from .kernels import Kernel, shared
 from .partition import Partition
 from .recompute import join_siblings, recompute
+from .sharing import Kernel, shared
 from .split import split_reductions
 
 

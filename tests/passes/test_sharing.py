@@ -5,8 +5,8 @@ from graphs import graph_of
 
 from graphjit.passes.dce import dce
 from graphjit.passes.fuse import fuse
-from graphjit.passes.kernels import OFTEN
 from graphjit.passes.numbers import compare, results_of
+from graphjit.passes.sharing import OFTEN
 
 
 def steps(keep):

@@ -1,4 +1,4 @@
-"""Kernels that fusion has decided on, before they become nodes.
+"""Kernels that fusion has decided on, made equal where they nearly are.
 
 Most of a model is layers or time steps that are computed by the same kernels; the last of them
 often keep less than the others. They store what nobody reads, rather than be kernels of their own.
