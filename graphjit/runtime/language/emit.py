@@ -26,12 +26,12 @@ from .types import (
     Type,
     constant,
     convert,
+    filled,
     i1,
     i64,
     is_runtime,
     materialised,
     scalar,
-    splat,
     unified,
 )
 
@@ -432,9 +432,7 @@ class Emitter:
         if isinstance(function, Type):
             return convert(self.builder, arguments[0], _like(function, arguments[0]))
         if isinstance(function, ir.VectorType):
-            return splat(
-                self.builder, convert(self.builder, arguments[0], function.element), function
-            )
+            return filled(self.builder, arguments[0], function)
         if getattr(function, "__graphjit_instruction__", False):
             return function(self.builder, *arguments)
         if getattr(function, "__graphjit_helper__", False):
