@@ -2,18 +2,18 @@
 
 Reads canonical nodes; makes `fused` nodes whose body holds them, in an order that respects all
 dependencies. `split` prepares reductions, `partition` decides what is joined, `recompute` what is
-computed twice rather than stored.
+computed twice rather than stored; `sharing` makes those equal that nearly are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from ..ir.graph import Builder, Graph, Node, Value
 from ..ops.fused import fused
 from .partition import Partition
 from .recompute import join_siblings, recompute
+from .sharing import Kernel, shared
 from .split import split_reductions
 
 
@@ -27,18 +27,9 @@ def fuse(graph: Graph) -> Graph:
     return _graph_of_kernels(partition)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kernel:
-    """The nodes of a kernel in order, its operands and its results."""
-
-    nodes: list[Node]
-    inputs: list[Value]
-    outputs: list[Value]
-
-
 def _graph_of_kernels(partition: Partition) -> Graph:
     graph = partition.graph
-    kernels = _kernels(partition)
+    kernels = shared(_kernels(partition))
     build = Builder()
     known = {value: value for value in (*graph.inputs, *graph.consts)}
     for cluster in partition.clusters.order():
@@ -57,10 +48,10 @@ def _graph_of_kernels(partition: Partition) -> Graph:
     )
 
 
-def _kernels(partition: Partition) -> dict[int, _Kernel]:
+def _kernels(partition: Partition) -> dict[int, Kernel]:
     """The kernels of all clusters that anything needs."""
     needed = set(partition.results)
-    kernels: dict[int, _Kernel] = {}
+    kernels: dict[int, Kernel] = {}
     for cluster in reversed(partition.clusters.order()):
         nodes = partition.nodes(cluster)
         if not partition.fusable[cluster]:
@@ -75,7 +66,7 @@ def _kernels(partition: Partition) -> dict[int, _Kernel]:
     return kernels
 
 
-def _kernel(partition: Partition, outputs: list[Value], inlined: Collection[Node]) -> _Kernel:
+def _kernel(partition: Partition, outputs: list[Value], inlined: Collection[Node]) -> Kernel:
     """The kernel that computes `outputs`, with those of the `inlined` nodes that it needs.
 
     The order of nodes follows from the formulas alone, so that equal kernels look equal wherever
@@ -95,7 +86,7 @@ def _kernel(partition: Partition, outputs: list[Value], inlined: Collection[Node
 
     for value in outputs:
         visit(value)
-    return _Kernel(list(nodes), list(inputs), outputs)
+    return Kernel(list(nodes), list(inputs), outputs)
 
 
 def _copy(node: Node, known: dict[Value, Value], build: Builder) -> None:
@@ -107,7 +98,7 @@ def _copy(node: Node, known: dict[Value, Value], build: Builder) -> None:
     known.update(zip(node.outputs, outputs, strict=True))
 
 
-def _make_kernel(kernel: _Kernel, known: dict[Value, Value], build: Builder) -> None:
+def _make_kernel(kernel: Kernel, known: dict[Value, Value], build: Builder) -> None:
     body = Builder()
     inner = {value: Value(value.spec) for value in kernel.inputs}
     arguments = tuple(inner.values())

@@ -8,6 +8,10 @@ import textwrap
 
 import pytest
 
+import graphjit
+from graphjit import nn, optim
+from graphjit.runtime import cache as kernels
+
 PROGRAM = textwrap.dedent(
     """
     import json, sys
@@ -93,3 +97,54 @@ def test_where_no_kernel_can_be_kept_the_results_are_the_same_and_one_warning_sa
     done = start("/dev/null/cache")
     assert done.stderr.count("Warning") == 1 and "not kept on disk" in done.stderr
     assert json.loads(done.stdout)["losses"] == first["losses"]
+
+
+class Block(nn.Module):
+    """A layer of a transformer, but for its attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(24)
+        self.up, self.down = nn.Linear(24, 48), nn.Linear(48, 24)
+
+    def forward(self, x):
+        return x + self.down(nn.functional.gelu(self.up(self.norm(x))))
+
+
+def trainer(*layers):
+    """A traced training step of a model."""
+    model = nn.Sequential(*layers, nn.Linear(24, 4))
+    optimizer = optim.Adam(model.parameters())
+
+    @graphjit.trace
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def train(step, batch):
+    for _ in range(2):
+        step(graphjit.randn(batch, 24), graphjit.tensor([0, 1, 2, 3] * (batch // 4)))
+    assert step.stats()["host_calls"] == 0
+
+
+def test_twelve_layers_have_the_kernels_of_three():
+    train(trainer(*[Block() for _ in range(3)]), 40)
+    before = kernels.stats()
+    train(trainer(*[Block() for _ in range(12)]), 40)
+    assert kernels.stats() == before
+
+
+def test_another_batch_size_has_the_same_kernels():
+    step = trainer(Block(), Block())
+    train(step, 400)
+    before = kernels.stats()
+    for batch in (200, 100, 80, 500):
+        train(step, batch)
+    assert step.stats()["variants"] == 5
+    assert kernels.stats() == before

@@ -20,16 +20,9 @@ TEXT = "def f(x: f32[4, 8]): a = softmax(x, dim=1); b = exp(x); return a"
 
 
 @pytest.fixture
-def knob():
-    before = {}
-
-    def override(name, value):
-        before.setdefault(name, config.get(name))
-        config.override(name, value)
-
-    yield override
-    for name, value in before.items():
-        config.override(name, value)
+def knob(monkeypatch):
+    """Sets a knob for the test; afterwards the environment counts again."""
+    return lambda name, value: monkeypatch.setitem(config._overrides, name, value)
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import pytest
 from test_language import agrees
 
 from graphjit.errors import CompileError
-from graphjit.runtime.language import emit, i64, inline
+from graphjit.runtime.kernels.tiles import tile
+from graphjit.runtime.language import emit, f32, i64, inline, vector
 from graphjit.runtime.language.build import compile_kernel, parsed
+from graphjit.runtime.language.instructions import vector_storer
 from graphjit.runtime.language.names import fixed_names
 
 CASES = {
@@ -88,13 +90,19 @@ def test_values_in_loops_are_those_of_python(function):
     agrees(function, [(x, y, z) for x in (-3, 0, 4) for y in (-2, 1, 6) for z in (-1, 0, 1, 7)])
 
 
-def test_straight_code_has_no_variables_and_no_blocks(monkeypatch):
-    """Each inlined call had a block of its own and a variable for its result."""
-    texts = []
+@pytest.fixture
+def texts(monkeypatch):
+    """What is given to LLVM, and not compiled."""
+    given = []
     monkeypatch.setattr(
         "graphjit.runtime.language.build.machine_code",
-        lambda text, level: texts.append(text) or b"",
+        lambda text, level: given.append(text) or b"",
     )
+    return given
+
+
+def test_straight_code_has_no_variables_and_no_blocks(texts):
+    """Each inlined call had a block of its own and a variable for its result."""
 
     def straight(x, y, z):
         a = half(x)
@@ -125,3 +133,31 @@ def test_a_function_without_a_file_is_refused():
     exec("def kernel(x, y, z):\n    return x", namespace)
     with pytest.raises(CompileError, match="no source of kernel"):
         compile_kernel(namespace["kernel"], i64)
+
+
+def test_a_number_in_every_lane_is_a_constant(texts):
+    """It was put together by instructions, for LLVM to take apart."""
+    kind = vector(f32, 4)
+    store = vector_storer(kind)
+
+    def constants(table, begin, end):
+        store(table, begin, kind(1.5))
+
+    compile_kernel(constants)
+    assert "insertelement" not in texts[0]
+    assert texts[0].count("0x3ff8000000000000") == 4
+
+
+def test_tiles_of_whole_vectors_have_no_masks(texts):
+    """All loads and stores of all tiles were masked ones, with masks that keep every lane."""
+    whole, narrow = tile(f32, 2, 2), tile(f32, 2, 1, narrow=True)
+
+    def of_whole(table, begin, end):
+        whole(table, end, 1, table, end, table, end, end, 2, end, begin)
+
+    def of_few(table, begin, end):
+        narrow(table, end, 1, table, end, table, end, end, 2, end, begin)
+
+    compile_kernel(of_whole)
+    compile_kernel(of_few)
+    assert ["masked" in text for text in texts] == [False, True]

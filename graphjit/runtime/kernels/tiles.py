@@ -8,7 +8,6 @@ tile it is in, so that no choice of tiles changes a bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ..language import inline, vector
 from ..language.instructions import loader, prefetch, vector_loader, vector_storer
@@ -28,9 +27,7 @@ def tile(element: Type, lines: int, vectors: int, narrow: bool = False) -> Calla
     load_scalar, load, store = loader(element), vector_loader(kind), vector_storer(kind)
     lines_, parts, cells = range(lines), range(vectors), range(lines * vectors)
 
-    @inline
-    def offset(v: int, columns: int) -> Any:
-        return columns - lanes if v == vectors - 1 and not narrow else v * lanes
+    is_overlapping = [v == vectors - 1 and not narrow for v in parts]
 
     @inline
     def tile(
@@ -38,15 +35,18 @@ def tile(element: Type, lines: int, vectors: int, narrow: bool = False) -> Calla
         inner: int, rows: int, columns: int, accumulate: int,
     ) -> None:  # fmt: skip
         # Lines that do not count repeat the last that does, which costs less than branches.
-        left_at = [a + size * min(r, rows - 1) * a_row for r in lines_]
-        sum_at = [c + size * min(r, rows - 1) * c_row for r in lines_]
-        right_at = [b + size * offset(v, columns) for v in parts]
-        count = columns if narrow else lanes
+        last, end = rows - 1, columns - lanes
+        line = [size * min(r, last) for r in lines_]
+        left_at = [a + line[r] * a_row for r in lines_]
+        sum_at = [c + line[r] * c_row for r in lines_]
+        across = [end if is_overlapping[v] else v * lanes for v in parts]
+        right_at = [b + size * across[v] for v in parts]
         sums = [kind(0) for _ in cells]
         for r in lines_:
             prefetch(sum_at[r], True)
         for k in range(inner):
-            right = [load(right_at[v], k * b_inner, count) for v in parts]
+            term = k * b_inner
+            right = [load(right_at[v], term, columns if narrow else lanes) for v in parts]
             for r in lines_:
                 left = kind(load_scalar(left_at[r], k * a_inner))
                 for v in parts:
@@ -54,10 +54,14 @@ def tile(element: Type, lines: int, vectors: int, narrow: bool = False) -> Calla
         if accumulate != 0:
             for r in lines_:
                 for v in parts:
-                    sums[r * vectors + v] += load(sum_at[r], offset(v, columns), count)
+                    sums[r * vectors + v] += load(
+                        sum_at[r], across[v], columns if narrow else lanes
+                    )
         for r in lines_:
             for v in parts:
-                store(sum_at[r], offset(v, columns), sums[r * vectors + v], count)
+                store(
+                    sum_at[r], across[v], sums[r * vectors + v], columns if narrow else lanes
+                )
 
     return tile
 

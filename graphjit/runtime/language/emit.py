@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import linecache
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -26,12 +26,12 @@ from .types import (
     Type,
     constant,
     convert,
+    filled,
     i1,
     i64,
     is_runtime,
     materialised,
     scalar,
-    splat,
     unified,
 )
 
@@ -128,9 +128,17 @@ def _functions(path: str) -> dict[tuple[str, int], ast.FunctionDef]:
     tree = ast.parse("".join(linecache.getlines(path)))
     return {
         (node.name, min([node.lineno, *(d.lineno for d in node.decorator_list)])): node
-        for node in ast.walk(tree)
+        for node in _statements(tree.body)
         if isinstance(node, ast.FunctionDef)
     }
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements and those inside them: expressions, which are most of a tree, have none."""
+    for statement in body:
+        yield statement
+        for name in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(statement, name, ()))
 
 
 def _enclosed(function: Callable[..., Any]) -> dict[str, Any]:
@@ -424,9 +432,7 @@ class Emitter:
         if isinstance(function, Type):
             return convert(self.builder, arguments[0], _like(function, arguments[0]))
         if isinstance(function, ir.VectorType):
-            return splat(
-                self.builder, convert(self.builder, arguments[0], function.element), function
-            )
+            return filled(self.builder, arguments[0], function)
         if getattr(function, "__graphjit_instruction__", False):
             return function(self.builder, *arguments)
         if getattr(function, "__graphjit_helper__", False):

@@ -109,6 +109,13 @@ def splat(builder: Any, value: Any, kind: Any) -> Any:
     return builder.shuffle_vector(first, none, mask)
 
 
+def filled(builder: Any, value: Any, kind: Any) -> Any:
+    """A number, converted, in every lane of a vector type."""
+    if not is_runtime(value):
+        return constant(value, kind)
+    return splat(builder, convert(builder, value, kind.element), kind)
+
+
 def unified(builder: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Two operands of one type: a Python number takes the other's, a scalar fills a vector.
 
