@@ -21,6 +21,7 @@ from .recording import (
     Existing,
     Fresh,
     GradOf,
+    Late,
     Number,
     Output,
     Recording,
@@ -65,6 +66,7 @@ def finish(
     for told, places in recorder.told:
         places.extend(range(len(values), len(values) + len(told)))
         values += told
+    _take_out_late(recorder, values)
     _check_overlap(recorder)
     for tensor in outside.values():
         entry = recorder.entries.get(id(tensor._array))
@@ -159,7 +161,9 @@ def _results(
     for number, tensor in enumerate(results):
         source = recorder.entry(tensor).root.source
         known = first.setdefault(id(tensor), number)
-        if numbers[number]:
+        if isinstance(source, Late):
+            made.outputs.append(source)
+        elif numbers[number]:
             made.outputs.append(Number(made.add(recorder.read(tensor))))
         elif known < number:
             made.outputs.append(Again(known))
@@ -198,6 +202,16 @@ def _look_into(recorder: Recorder, tensor: Tensor, source: Source) -> Existing:
     return Existing(source, chain, tensor._requires_grad, detached, False)
 
 
+def _take_out_late(recorder: Recorder, values: Sequence[Value]) -> None:
+    """Numbers that effects change can be returned, and nothing else: no graph gets them."""
+    late = {r.initial: r.source for r in recorder.inputs if isinstance(r.source, Late)}
+    used = {value for node in recorder.builder.nodes for value in node.inputs} | set(values)
+    overtaken = any(source.effects < len(recorder.effects) for source in late.values())
+    if overtaken or not used.isdisjoint(late):
+        recorder.refuse("a learning rate is used after its scheduler has stepped")
+    recorder.inputs = [root for root in recorder.inputs if root.initial not in late]
+
+
 def _check_overlap(recorder: Recorder) -> None:
     """A written input must not share memory with another one."""
     arrays = [root.array for root in recorder.inputs]
@@ -219,9 +233,16 @@ def _assignments(recorder: Recorder, results: list[Any]) -> list[Assignment]:
         if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
             found.append(Assignment(owner, name, len(results), None))
             results.append(value)
+            if type(value) is SymNumber and _is_late(recorder, value):
+                recorder.refuse("a learning rate is kept after its scheduler has stepped")
         else:
             found.append(Assignment(owner, name, None, plain(value)))
     return found
+
+
+def _is_late(recorder: Recorder, number: SymNumber) -> bool:
+    tensor = number.tensor
+    return tensor is not None and isinstance(recorder.entry(tensor).root.source, Late)
 
 
 class _Results:

@@ -89,6 +89,29 @@ class ItemsOf:
         return float(len(found) == len(self.items) and all(map(operator.is_, found, self.items)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class IsFloat:
+    """1.0 while the entry under `key` of a dict is a float."""
+
+    table: dict[Any, Any]
+    key: Any
+
+    def read(self) -> float:
+        return float(type(dict.get(self.table, self.key)) is float)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemOf:
+    """The number at `index` of the list that an attribute of an object holds."""
+
+    owner: Any
+    name: str
+    index: int
+
+    def read(self) -> float:
+        return float(vars(self.owner)[self.name][self.index])
+
+
 def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     """The number under `key` of a parameter group: a float, or a 0-d tensor while recording."""
     value = dict.__getitem__(group, key)
@@ -104,6 +127,30 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     if recorder is None or recorder.refusal is not None:
         return float(value)
     return recorder.scalar(HyperSource(group, key, index))
+
+
+def entry(group: dict[Any, Any], key: Any, default: Any = None) -> Any:
+    """What user code finds under `key` of a parameter group; replays read a float anew."""
+    value, recorder = dict.get(group, key, default), MODE.recorder
+    if recorder is None:
+        return value
+    if type(value) is not float or not dict.__contains__(group, key):
+        guard_entry(group, key)
+        return value
+    if not recorder.numbers_change:
+        _guard(IsFloat(group, key))
+    return recorder.python_float(HyperSource(group, key), value)
+
+
+def items_of(owner: Any, name: str) -> list[Any]:
+    """The numbers in the list that an attribute holds, read anew at each replay if floats."""
+    found: list[Any] = vars(owner)[name]
+    recorder = MODE.recorder
+    if recorder is None or any(type(value) is not float for value in found):
+        return getattr(owner, name)  # type: ignore[no-any-return]
+    return [
+        recorder.python_float(ItemOf(owner, name, i), value) for i, value in enumerate(found)
+    ]
 
 
 def structure(group: dict[str, Any], key: str) -> bool:

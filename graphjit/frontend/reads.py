@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from importlib.util import resolve_name
 from itertools import pairwise
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -41,7 +42,7 @@ from .guards import (
 )
 from .mode import MODE
 from .plain import WATCHERS, WHOLE, Layout, PlainGuard, attributes, own_dict
-from .state import CARRIED, GUARDED, VERSIONS, SelfGuarding
+from .state import CARRIED, GUARDED, STEPPING, VERSIONS, SelfGuarding
 
 #: what gives another value at each call, by module: the names, or all
 IMPURE = {
@@ -86,6 +87,9 @@ class Reads:
         recorder = MODE.recorder
         if recorder is not None and (id(owner), name) in recorder.assigned:
             return  # by the function itself
+        steps = recorder is not None and isinstance(owner, tuple(STEPPING)) and not is_opaque(value)
+        if recorder is not None and steps and recorder.numbers_change:
+            recorder.refuse(f"{type(owner).__name__}.{name} is read after a scheduler's step")
         if not self._is_new(owner, name):
             return
         self._class_entry(type(owner), name)
@@ -104,6 +108,13 @@ class Reads:
             label = f"{type(owner).__name__}.{name}"
             guards: list[Any] = self.always if id(owner) in self.plain else self.structural
             guards.append(Guard(label, owner, name, ABSENT, CHANGING))
+
+    def whole(self, owner: Any, found: dict[str, Any], module: str | None) -> None:
+        """`owner.__dict__` gave `found` to code of `module`."""
+        if not is_library(module):
+            for name in found.keys() - TABLES:
+                self._add(f"{type(owner).__name__}.{name}", owner, name, found[name], True)
+                self.function(found[name])
 
     def plain_attribute(self, owner: Any, name: str, value: Any) -> None:
         """`owner.name` gave `value`, where `owner` is a plain object from outside."""
@@ -173,6 +184,12 @@ class Reads:
             return not any(_looks_into(guard.key or guard.name, code) for code in codes)
 
         self.always = [guard for guard in self.always if not is_told_only(guard)]
+
+    def knows(self, value: Any) -> bool:
+        """Whether `value` was there before the call, and not made by it."""
+        if isinstance(value, (type, ModuleType, BuiltinFunctionType, Enum)):
+            return True
+        return self.seen.get(id(value)) is value
 
     # --- before it runs -----------------------------------------------------------------------
 
@@ -457,6 +474,8 @@ def _noting(self: Any, name: str) -> Any:
             reads.absence(self, name)
         raise
     if reads is None or name.startswith("__"):
+        if reads is not None and name == "__dict__":
+            reads.whole(self, value, sys._getframe(1).f_globals.get("__name__"))
         return value
     key, recorder = (id(self), name), MODE.recorder
     if key in CARRIED and recorder is not None and key not in recorder.assigned:

@@ -31,6 +31,7 @@ from .recording import (
     FloatArgument,
     GradOf,
     GuardPoint,
+    Late,
     Scalar,
     ScalarSource,
     Source,
@@ -111,6 +112,8 @@ class Recorder:
         self.exact = False
         #: tensors made by the call, by id
         self.own: dict[int, Tensor] = {}
+        #: modules made by the call, by id
+        self.modules: dict[int, Any] = {}
         #: for each node recorded under gradients, which operands the tape follows
         self.followed: dict[Node, tuple[bool, ...]] = {}
         #: attributes that the call has assigned, by (id of the module or plain object, name)
@@ -320,6 +323,23 @@ class Recorder:
             self.add_input(known._array, Scalar(source))
             self.scalars[source] = known
         return known
+
+    def python_float(self, source: ScalarSource, value: float) -> Any:
+        """A float that Python finds where `source` reads it, as a number whose uses are recorded;
+
+        as it is where that may not be.
+        """
+        if self.refusal is not None:
+            return value
+        if not self.numbers_change:
+            place = self.scalar(source)
+        else:
+            from .tensor import Tensor
+
+            place = Tensor._of(np.asarray(value))
+            self.add_input(place._array, Late(source, len(self.effects)))
+        number = SymNumber(value, place, self)
+        return number.plain() if self.exact else number
 
     def guard_predicate(self, source: ScalarSource) -> bool:
         """Whether `source` is nonzero; a replay holds only while that stays so."""

@@ -59,6 +59,14 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Late:
+    """No input, but a float of Python's that the first `effects` effects change: a result alone."""
+
+    source: ScalarSource
+    effects: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FloatArgument:
     """Input: the float at a position among those of the call, as a 0-d float64 tensor."""
 
@@ -123,6 +131,7 @@ Source = (
     | Captured
     | GradOf
     | Scalar
+    | Late
     | FloatArgument
     | Constant
     | Cotangent
@@ -130,7 +139,7 @@ Source = (
     | AttributeNumber
 )
 #: inputs that are no tensors of the user's
-NUMBERS = (Scalar, FloatArgument, Constant, AttributeNumber)
+NUMBERS = (Scalar, Late, FloatArgument, Constant, AttributeNumber)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +222,7 @@ class Number:
     place: int
 
 
-Output = Fresh | Existing | Again | Number
+Output = Fresh | Existing | Again | Number | Late
 
 
 @dataclass(slots=True)

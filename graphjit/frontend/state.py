@@ -49,3 +49,5 @@ class SelfGuarding:
 
 #: classes whose attribute reads are noted while recording; `nn` and `optim` add theirs
 GUARDED: list[type] = []
+#: those of them whose attributes are changed by the effects of a call
+STEPPING: list[type] = []

@@ -287,7 +287,7 @@ class Traced:
             reads.function(hook)
         try:
             leaves: list[Any] = []
-            tree = flatten(result, leaves, functools.partial(_returned, recorder))
+            tree = flatten(result, leaves, functools.partial(_returned, recorder, reads))
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
@@ -492,10 +492,11 @@ def _static(value: Any) -> Hashable:
     return snapshot(value)
 
 
-def _returned(recorder: Recorder, value: Any) -> Any:
+def _returned(recorder: Recorder, reads: Reads, value: Any) -> Any:
     if type(value) is SymNumber:  # Python has seen it: it is a plain number by now
         return value.value
-    if not isinstance(value, SCALARS) and not is_opaque(value):
+    found = is_opaque(value) and reads.knows(value) and id(value) not in recorder.modules
+    if not isinstance(value, SCALARS) and not found:
         recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
     return value
 

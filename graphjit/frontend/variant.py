@@ -27,6 +27,7 @@ from .recording import (
     FloatArgument,
     Fresh,
     GradOf,
+    Late,
     Number,
     Recording,
     Scalar,
@@ -165,6 +166,9 @@ class Variant:
         #: tensors from outside, with what Python can tell of them without their elements
         known = {id(t): t for t, _ in (*self.binding.captured, *self.pinned)} | reached
         self.frozen = [(t, t._array, signature([t])) for t in known.values()]
+        self.late = [
+            (n, out.source) for n, out in enumerate(recording.outputs) if isinstance(out, Late)
+        ]
         self.written = self._written_tensors()
         self.added_to = [source for source in self.written if isinstance(source, GradOf)]
         self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
@@ -450,6 +454,8 @@ class Variant:
                 results.append(_existing(out, tensors))
             elif isinstance(out, Number):
                 results.append(outputs[out.place].item())
+            elif isinstance(out, Late):
+                results.append(None)  # effects are to come
             else:
                 results.append(results[out.place])
         if node is not None:
@@ -465,6 +471,8 @@ class Variant:
         self.replays += 1
         for effect in recording.effects:
             effect(outputs)
+        for number, source in self.late:
+            results[number] = source.read()
         return unflatten(self.result, iter(results))  # gradients are left over
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ..frontend.hyper import guard_entry, guard_items
+from ..frontend.hyper import entry, guard_entry, guard_items
 from ..frontend.mode import MODE
 from ..frontend.state import VERSIONS, SelfGuarding
 
@@ -141,8 +141,9 @@ class ParamGroup(Watched):
     """Parameters and their hyper-parameters.
 
     A number that takes the place of a number is a new value for the next replay; anything else is
-    a change of structure. Reads are guarded by value while recording, as Python sees them; the
-    optimizers of this package read through `frontend.hyper` instead.
+    a change of structure. While recording, Python finds floats that stand for those of each replay,
+    and other entries are guarded by value; the optimizers of this package read through
+    `frontend.hyper` instead.
 
     Attributes:
         version: counts the changes.
@@ -155,6 +156,14 @@ class ParamGroup(Watched):
         dict.__init__(self, *entries, **more)
         self.version = 0
         self.plan: Any = None
+
+    def __getitem__(self, key: Any) -> Any:
+        if MODE.recorder is not None and dict.__contains__(self, key):
+            return entry(self, key)
+        return Watched.__getitem__(self, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return entry(self, key, default)
 
     def _changed(self, old: Any, new: Any) -> None:
         if MODE.recorder is not None:

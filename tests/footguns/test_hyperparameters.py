@@ -330,7 +330,7 @@ def test_closures_of_optimizers():
     return step, change
 
 
-@trap(calls=20, every=4)
+@trap(calls=20, every=4, variants=1)
 def test_a_number_read_by_the_function():
     """A learning rate that the function itself reads is a number that it sees as it is now."""
     weight = nn.Parameter(gj.ones(4))
@@ -429,5 +429,70 @@ def test_what_a_scheduler_says():
         optimizer.step()
         scheduler.step()
         scheduler.step()
+
+    return step, change
+
+
+@pytest.mark.parametrize("scheduler", [s for s in SCHEDULERS if s != "ReduceLROnPlateau"])
+@trap(calls=20, variants=1, replays=19, kept=20)
+def test_rates_returned_after_the_step_of_a_scheduler(scheduler):
+    """A rate that is read after its scheduler has stepped, and returned, is the new one."""
+    training = Training("SGD", scheduler)
+
+    def step(x):
+        before = training.optimizer.param_groups[0]["lr"]
+        loss = training.step(x.view(1, 4)[:, :3].sin())
+        training.scheduler.step()
+        after = training.optimizer.param_groups[0]["lr"]
+        return loss.detach(), {"lr": (before, after, *training.scheduler.get_last_lr())}
+
+    return step
+
+
+def after_stepping(use):
+    """A step that does something with a rate after its scheduler has stepped."""
+    training = Training("SGD", "ExponentialLR")
+    training.seen = 0.0
+
+    def step(x):
+        training.step(x.view(1, 4)[:, :3].sin())
+        training.scheduler.step()
+        return use(training, x)
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda t, x: t.optimizer.param_groups[0]["lr"] * 2,
+        lambda t, x: x * t.optimizer.param_groups[0]["lr"],
+        lambda t, x: x + (t.scheduler.get_last_lr()[0] < 0.009),
+        lambda t, x: round(t.optimizer.param_groups[0].get("lr"), 3),
+        lambda t, x: t.scheduler.last_epoch,
+        lambda t, x: t.scheduler.state_dict()["last_epoch"],
+        lambda t, x: setattr(t, "seen", t.optimizer.param_groups[0]["lr"]),
+        lambda t, x: (t.optimizer.param_groups[0]["lr"], t.scheduler.step()),
+        lambda t, x: t.step(x.view(1, 4)[:, :3]).detach(),
+    ],
+)
+@trap(replays=0, eager="after .* step|has stepped")
+def test_rates_used_after_the_step_of_a_scheduler(use):
+    """What computes with a rate after its scheduler has stepped runs eagerly."""
+    return after_stepping(use)
+
+
+@trap(calls=20, every=4)
+def test_rates_of_other_types_read_by_the_function():
+    """A rate that the function reads may become an integer or a tensor, and a float again."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.1)
+
+    def step(x):
+        group = optimizer.param_groups[0]
+        return x * group["lr"], isinstance(group["lr"], float), group.get("momentum"), "lr" in group
+
+    def change(n):
+        optimizer.param_groups[0]["lr"] = (0.2, 1, gj.tensor(0.5), 0.3)[n - 1]
 
     return step, change

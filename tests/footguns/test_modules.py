@@ -472,3 +472,28 @@ def test_gradient_buffers_of_parameters():
                 p.grad = p.grad.t().contiguous().t() if p.ndim == 2 else p.grad
 
     return step, change
+
+
+@trap
+def test_the_dict_of_a_module():
+    """`vars(module)` and `module.__dict__` read what is there, also what was put there by them."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale, self.shift = 1.0, 0.0
+
+        def forward(self, x):
+            return x * self.__dict__["scale"] + vars(self)["shift"]
+
+    model = Scaled()
+
+    def change(n):
+        if n == 1:
+            model.scale = 2.0
+        if n == 2:
+            model.__dict__["scale"] = 3.0
+        if n == 3:
+            vars(model)["shift"] = 4.0
+
+    return lambda x: model(x), change

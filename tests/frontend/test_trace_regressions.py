@@ -616,3 +616,38 @@ def test_a_base_of_a_write_whose_other_view_is_read_later():
     for _ in range(3):
         for found, expected in zip(traced(x)[:2], function(x)):
             assert gj.allclose(found, expected)
+
+
+class Pair:
+    def __init__(self, value):
+        self.value = value
+
+
+SHARED = Pair(1.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: Pair(x * 2),
+        lambda x: [nn.Linear(1, 1), x * 2],
+        lambda x: {"value": lambda: x * 2},
+        lambda x: (Pair(x).__init__, x * 2),
+    ],
+)
+def test_objects_that_a_call_makes_and_returns(make):
+    """Modules and functions made by a call were returned, with its tensors, by every replay."""
+    traced = gj.trace(make)
+    with pytest.warns(UserWarning, match="cannot be made anew"):
+        first = traced(gj.ones(2))
+    second = traced(gj.zeros(2))
+    assert first is not second and traced.stats()["replays"] == 0
+
+
+def test_objects_from_outside_are_returned():
+    model = nn.Linear(1, 1)
+    traced = gj.trace(lambda x, given: (model, SHARED, given, Pair, math.sin, x * 2))
+    for _ in range(3):
+        found = traced(gj.ones(2), SHARED)
+        assert found[:5] == (model, SHARED, SHARED, Pair, math.sin)
+    assert traced.stats()["replays"] == 2

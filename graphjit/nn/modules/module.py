@@ -41,6 +41,12 @@ class Module(Traversal, Hooks, Saving, Conversion):
     dump_patches: bool = False
     call_super_init: bool = False
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = object.__new__(cls)
+        if MODE.recorder is not None:
+            MODE.recorder.modules[id(self)] = self
+        return self
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not self.call_super_init:
             self._check_no_arguments(args, kwargs)

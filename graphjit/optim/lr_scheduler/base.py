@@ -10,8 +10,8 @@ import warnings
 from typing import Any
 from weakref import ref
 
-from ...frontend.hyper import effect, refuse
-from ...frontend.state import GUARDED
+from ...frontend.hyper import effect, items_of, refuse
+from ...frontend.state import GUARDED, STEPPING
 from ...frontend.tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -103,7 +103,7 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[Any]:
         """The rates that the last step set."""
-        return self._last_lr
+        return items_of(self, "_last_lr")
 
     def step(self, epoch: int | None = None) -> None:
         """Set the rates of the next epoch, or of a given one."""
@@ -169,7 +169,7 @@ class LRScheduler:
     def state_dict(self) -> dict[str, Any]:
         """All attributes but the optimizer."""
         hidden = ("optimizer", "_is_initial", "_within_step")
-        return {key: value for key, value in self.__dict__.items() if key not in hidden}
+        return {key: getattr(self, key) for key in self.__dict__ if key not in hidden}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
@@ -177,3 +177,4 @@ class LRScheduler:
 
 
 GUARDED.append(LRScheduler)
+STEPPING.append(LRScheduler)
