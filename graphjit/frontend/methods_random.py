@@ -9,7 +9,7 @@ from .. import dtypes
 from ..errors import locate
 from ..ops.core import type_name
 from .base import is_tensor
-from .dispatch import assign
+from .out import overwrite
 from .tape import TENSORS as F
 
 _WHOLE = {"f": {2: 11, 4: 24, 8: 53}}
@@ -45,7 +45,7 @@ class RandomMethods:
         draw = _uniform(self, generator)
         if low != 0 or high != 1:
             draw = F.add(F.mul(draw, high - low), low)
-        return assign(self, draw)
+        return overwrite(self, draw)
 
     def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
         """Normal numbers."""
@@ -57,7 +57,7 @@ class RandomMethods:
         draw = normal_numbers(self._array.shape, self.dtype, generator)
         if std != 1:
             draw = F.mul(draw, std)
-        return assign(self, draw if mean == 0 else F.add(draw, mean))
+        return overwrite(self, draw if mean == 0 else F.add(draw, mean))
 
     def log_normal_(
         self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
@@ -66,7 +66,7 @@ class RandomMethods:
         from .random import normal_numbers
 
         draw = normal_numbers(self._array.shape, self.dtype, generator)
-        return assign(self, F.exp(F.add(F.mul(draw, std), mean)))
+        return overwrite(self, F.exp(F.add(F.mul(draw, std), mean)))
 
     def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
         """Exponential numbers of rate `lambd`."""
@@ -76,14 +76,14 @@ class RandomMethods:
                 f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}"
             ))
         logs = F.log1p(F.neg(_uniform(self, generator)))
-        return assign(self, F.mul(logs, -1.0 / lambd))
+        return overwrite(self, F.mul(logs, -1.0 / lambd))
 
     def cauchy_(
         self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
     ) -> Any:
         """Cauchy numbers."""
         angle = F.mul(F.sub(_uniform(self, generator), 0.5), math.pi)
-        return assign(self, F.add(F.mul(F.tan(angle), sigma), median))
+        return overwrite(self, F.add(F.mul(F.tan(angle), sigma), median))
 
     def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
         """How many trials of success probability `p` until the first success."""
@@ -92,7 +92,7 @@ class RandomMethods:
         dtype = self.dtype if self._array.dtype.kind == "f" else dtypes.float64
         draw = uniform(self._array.shape, dtype, generator)
         trials = F.ceil(F.div(F.log1p(F.neg(draw)), math.log1p(-p)))
-        return assign(self, F.maximum(trials, 1))
+        return overwrite(self, F.maximum(trials, 1))
 
     def random_(self: Any, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
         """Whole numbers in [from, to); without bounds, all that the dtype holds exactly."""
@@ -108,7 +108,7 @@ class RandomMethods:
                 to = (1 << _WHOLE["f"][size]) + 1
             else:
                 to = 2 if kind == "b" else int(np.iinfo(self._array.dtype).max)
-        return assign(self, integers(from_, to, self._array.shape, self.dtype, generator))
+        return overwrite(self, integers(from_, to, self._array.shape, self.dtype, generator))
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
         """1 with probability `p` (a number or a tensor), else 0."""
@@ -118,7 +118,7 @@ class RandomMethods:
             raise locate(RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}"))
         dtype = self.dtype if self._array.dtype.kind == "f" else dtypes.default_float()
         draw = uniform(self._array.shape, dtype, generator)
-        return assign(self, F.cast(F.lt(draw, p), dtype=self.dtype))
+        return overwrite(self, F.cast(F.lt(draw, p), dtype=self.dtype))
 
     def bernoulli(self: Any, p: Any = None, *, generator: Any = None) -> Any:
         """1 with the probability that each element gives, else 0."""

@@ -11,7 +11,7 @@ from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
 from .core import declare, device_of, dtype_of, pointwise
-from .sampling import calls, ints, rows, unary
+from .sampling import bools, calls, ints, rows, unary
 
 constant = pointwise(
     "constant",
@@ -140,7 +140,8 @@ def _triangle(name: str, keep: str) -> Any:
     def decompose(F: Any, x: Any, diagonal: int) -> Any:
         rows = F.arange_like(x, shape=x.shape[-2:], dim=0)
         columns = F.arange_like(x, shape=x.shape[-2:], dim=1)
-        return F.where(getattr(F, keep)(F.sub(columns, rows), diagonal), x, 0)
+        kept = getattr(F, keep)(F.sub(columns, rows), diagonal)
+        return F.where(kept, x, False if dtype_of(x) is dtypes.bool_ else 0)
 
     return declare(
         name,
@@ -152,6 +153,7 @@ def _triangle(name: str, keep: str) -> Any:
         samples=rows(
             lambda x, diagonal: getattr(np, name)(x, diagonal),
             *(((x,), {"diagonal": k}) for x in ((3, 4), (2, 4, 3), (0, 2)) for k in (-1, 0, 2)),
+            ((bools(3, 4),), {"diagonal": 1}),
         ),
     )
 

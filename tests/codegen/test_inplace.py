@@ -86,3 +86,18 @@ def test_transposed_operands(position):
         return b.add(b.mul(x, 2), y)
 
     check_inplace(function, normal(40, 50), normal(50, 40).T, inplace={0: position})
+
+
+def test_a_base_of_a_write_whose_other_view_is_read_later():
+    """A write to a view of a value was compiled as one to the value, which was still to be read."""
+    def function(x):
+        v = x.index_fill(0, gj.tensor([0]), 0.5)
+        scaled = v / v.norm(dim=0, keepdim=True)
+        v.view(-1)[0] = 7.0
+        return v, scaled, "nan" if v.isnan().any() else ""
+
+    x = gj.arange(12.0).reshape(3, 4) - 5.5
+    traced = gj.trace(function)
+    for _ in range(3):
+        for found, expected in zip(traced(x)[:2], function(x)):
+            assert gj.allclose(found, expected)

@@ -137,3 +137,29 @@ def test_in_place_draws():
     assert np.isfinite(gj.empty(10).cauchy_().numpy()).all()
     with pytest.raises(RuntimeError, match="leaf Variable"):
         gj.ones(2, requires_grad=True).normal_()
+
+
+FILLS = {"geometric_": (0.5,), "bernoulli_": (0.5,), "random_": (5,)}
+FILLS |= dict.fromkeys(("uniform_", "normal_", "log_normal_", "exponential_", "cauchy_"), ())
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("trace", [False, True])
+def test_what_is_overwritten_with_random_numbers_stays_on_the_tape(fill, trace):
+    """A random method took its tensor off the tape, where PyTorch gives a gradient of zeros."""
+
+    def gradients(t, traced):
+        p = t.ones(3, requires_grad=True)
+
+        def step():
+            whole, part = p * 2, p * 3
+            for tensor in (whole, part[1:]):
+                getattr(tensor, fill)(*FILLS[fill])
+            return (whole.sum() + part.sum() + (p * p).sum()), whole
+
+        result, whole = (gj.trace(step) if traced else step)()
+        result.backward()
+        return [*p.grad.tolist(), whole.requires_grad]
+
+    torch = pytest.importorskip("torch")
+    assert gradients(gj, trace) == gradients(torch, False)

@@ -133,3 +133,16 @@ def test_a_tensor_in_an_attribute_that_is_assigned_is_captured_too():
     for i in range(4):
         assert step(gj.ones(3)).tolist() == [1] * 3
         assert memory.held.tolist() == [i + 3.0] * 3
+
+
+def test_a_view_of_what_is_off_the_tape_again():
+    """Eagerly, `view.relu()` required grad, though the base had been detached and written to."""
+    function = lambda x: [
+        use((base := x * 2)[:1], base.detach_().add_(1)).requires_grad
+        for use in (
+            lambda view, _: view.relu(), lambda view, _: view * gj.ones(1),
+            lambda view, _: gj.ones(1) / view, lambda view, _: gj.addcmul(view, view, view),
+        )
+    ]  # fmt: skip
+    traced, x = gj.trace(function), gj.ones(2, requires_grad=True)
+    assert function(x) == traced(x) == traced(x) == [False] * 4

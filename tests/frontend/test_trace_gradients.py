@@ -1,0 +1,169 @@
+"""Gradients in traced functions: bugs that random programs found; each test opens with one."""
+
+import pytest
+
+import graphjit as gj
+from graphjit import nn
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(params=["interp", "numba"], autouse=True)
+def backend(request, monkeypatch):
+    monkeypatch.setenv("GRAPHJIT_BACKEND", request.param)
+
+
+def test_a_gradient_that_is_returned_is_the_gradient():
+    """A replay returned a copy of the new `p.grad`."""
+    p = gj.ones(3, requires_grad=True)
+
+    @gj.trace
+    def step(x):
+        p.grad = None
+        (p * x).sum().backward()
+        return p.grad
+
+    for i in range(3):
+        assert step(gj.full((3,), float(i))) is p.grad
+        assert p.grad.tolist() == [i] * 3
+
+
+def test_an_empty_gradient_accumulates():
+    """Arrays of no elements have strides of 0, and were taken for expanded ones."""
+    p = gj.ones(2, 0, requires_grad=True)
+    traced = gj.trace(lambda: (p * p).sum().backward())
+    for _ in range(3):
+        traced()
+    assert p.grad.shape == (2, 0) and p.grad.stride() == (1, 1)
+
+
+def test_grad_set_to_none_without_a_look():
+    """`p.grad = None`, recorded while it was None, was left out of replays."""
+    p = gj.ones(2, requires_grad=True)
+
+    @gj.trace
+    def forget():
+        p.grad = None
+
+    for _ in range(3):
+        forget()
+        assert p.grad is None
+        p.grad = gj.ones(2)
+
+
+def test_gradients_of_autograd_grad_may_be_written():
+    """While recording, a gradient could be an expanded array, or the same as another one."""
+    @gj.trace
+    def doubled(x, y):
+        a, b = gj.autograd.grad((x + y).sum(), [x, y])
+        a.mul_(2)
+        return a, b
+
+    x, y = gj.ones(3, requires_grad=True), gj.ones(3, requires_grad=True)
+    for _ in range(3):
+        a, b = doubled(x, y)
+        assert a.tolist() == [2] * 3 and b.tolist() == [1] * 3
+
+
+def test_gradients_arrive_in_one_order():
+    """A recorded backward reached the leaves of an op in another order than an eager one."""
+    p, q, seen = gj.ones(2, requires_grad=True), gj.ones(2, requires_grad=True), []
+    p.register_hook(lambda g: seen.append("p"))
+    q.register_hook(lambda g: seen.append("q"))
+
+    def step():
+        (p * q).sum().backward()
+
+    step()
+    gj.trace(step)()
+    assert seen == ["p", "q"] * 2
+
+
+def test_the_gradient_of_a_bias_used_with_one_row():
+    """Compiling `linear(x)` failed for `x` of one dimension: the bias's gradient was taken for the
+    result's, whose array it is."""
+    layer = nn.Linear(3, 2)
+    traced = gj.trace(layer)
+    for _ in range(3):
+        traced(gj.ones(3)).sum().backward()
+    assert layer.bias.grad.tolist() == [3, 3]
+
+
+def test_a_leaf_made_in_the_function():
+    """`x.clone().requires_grad_()` kept a function from ever being compiled."""
+
+    def penalty(x):
+        leaf = x.clone().requires_grad_()
+        (leaf ** 3).sum().backward()
+        return leaf.grad * 2, gj.autograd.grad((leaf ** 2).sum(), leaf)[0]
+
+    traced = gj.trace(penalty)
+    for i in range(4):
+        a, b = traced(gj.full((2,), float(i)))
+        assert a.tolist() == [6 * i * i] * 2 and b.tolist() == [2 * i] * 2
+    assert traced.stats()["replays"] == 3
+
+
+def test_a_leaf_made_in_the_function_that_leaves_it_with_a_gradient():
+    """A replay would have returned the leaf without its `.grad`."""
+
+    def made(x):
+        leaf = x.clone().requires_grad_()
+        (leaf ** 3).sum().backward()
+        return leaf
+
+    traced = gj.trace(made)
+    with pytest.warns(UserWarning, match="leaves it with a gradient"):
+        traced(gj.ones(2))
+    assert traced(gj.ones(2)).grad.tolist() == [3, 3]
+
+
+def test_gradients_lie_in_one_order():
+    """The gradient of `p * y.t()` lay as its factor did, but in rows where it was recorded."""
+    p, y = gj.ones(2, 3, requires_grad=True), gj.ones(3, 2)
+
+    def step():
+        p.grad = None
+        (p * y.t()).sum().backward()
+
+    traced = gj.trace(step)
+    for call in (step, traced, traced, traced):
+        call()
+        assert p.grad.stride() == (3, 1)
+
+
+def test_gradients_lie_in_order_whatever_the_parameter_was_used_as():
+    """The `.grad` of a transposed use lay in another order: steps that add to it never replayed."""
+    weight = gj.ones(3, 4).requires_grad_()
+
+    def use(x):
+        (weight.t() * x).sum().backward()
+
+    traced = gj.trace(use)
+    use(gj.ones(4, 3))
+    assert weight.grad.stride() == (4, 1)
+    for _ in range(5):
+        traced(gj.ones(4, 3))
+    assert weight.grad.tolist() == [[6] * 4] * 3
+    assert traced.stats()["replays"] == 4
+
+
+def test_a_gradient_that_is_another_tensor_too():
+    """A replay added to `p.grad` as if it were not the gradient of `q`, an argument or `p` too."""
+    p, q = gj.ones(2, requires_grad=True), gj.ones(2, requires_grad=True)
+
+    def step(x):
+        (p * q * x).sum().backward()
+
+    traced, found = gj.trace(step), []
+    for function in (step, traced):
+        for _ in range(4):
+            p.grad, q.grad = gj.zeros(2), gj.zeros(2)
+            function(gj.ones(2))
+        p.grad = q.grad = gj.zeros(2)
+        function(gj.ones(2))
+        found.append([p.grad.tolist()])
+        p.grad, q.grad = gj.ones(2), gj.zeros(2)
+        function(p.grad)
+        found[-1] += [p.grad.tolist(), q.grad.tolist()]
+    assert found[0] == found[1] == [[2, 2], [2, 2], [1, 1]]
