@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import TraceRefused
 from ..ir.graph import Graph, Value
+from .hyper import EntryAssignment
 from .recording import (
     NUMBERS,
     Again,
@@ -237,6 +238,12 @@ def _assignments(recorder: Recorder, results: list[Any]) -> list[Assignment]:
                 recorder.refuse("a learning rate is kept after its scheduler has stepped")
         else:
             found.append(Assignment(owner, name, None, plain(value)))
+    for (_, key), (group, value) in recorder.entered.items():
+        if type(value) is SymNumber and value.tensor is not None:
+            found.append(EntryAssignment(group, key, len(results), None))
+            results.append(value)
+        else:
+            found.append(EntryAssignment(group, key, None, plain(value)))
     return found
 
 

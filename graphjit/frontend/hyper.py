@@ -16,7 +16,9 @@ from .. import dtypes
 from .guards import is_mutable
 from .mode import MODE
 from .reads import unwatched
-from .state import SelfGuarding
+from .recording import Assignment
+from .state import VERSIONS, SelfGuarding
+from .symnumber import SymNumber
 from .tape import TENSORS
 from .tensor import Tensor
 
@@ -112,6 +114,20 @@ class ItemOf:
         return float(vars(self.owner)[self.name][self.index])
 
 
+@dataclass(frozen=True)
+class EntryAssignment(Assignment):
+    """What a call leaves under a key of a parameter group: a float."""
+
+    def read(self) -> Any:
+        return dict.__getitem__(self.owner, self.name)
+
+    def write(self, value: Any) -> None:
+        if self.read() != value:
+            dict.__setitem__(self.owner, self.name, value)
+            self.owner.version += 1
+            VERSIONS.hyper += 1
+
+
 def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     """The number under `key` of a parameter group: a float, or a 0-d tensor while recording."""
     value = dict.__getitem__(group, key)
@@ -124,6 +140,10 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     if recorder is not None and recorder.numbers_change:
         # The replay reads the number before it runs effects, the recording after.
         recorder.refuse(f"an optimizer reads {key!r} after its scheduler has stepped")
+    entered = _entered(group, key)
+    if entered is not None:
+        live = type(entered) is SymNumber and entered.is_live
+        return entered.tensor if live else float(value)
     if recorder is None or recorder.refusal is not None:
         return float(value)
     return recorder.scalar(HyperSource(group, key, index))
@@ -134,12 +154,42 @@ def entry(group: dict[Any, Any], key: Any, default: Any = None) -> Any:
     value, recorder = dict.get(group, key, default), MODE.recorder
     if recorder is None:
         return value
+    entered = _entered(group, key)
+    if entered is not None:
+        return entered
     if type(value) is not float or not dict.__contains__(group, key):
         guard_entry(group, key)
         return value
     if not recorder.numbers_change:
         _guard(IsFloat(group, key))
     return recorder.python_float(HyperSource(group, key), value)
+
+
+def enter(group: Any, key: Any, value: Any) -> bool:
+    """`group[key] = value` is about to happen; whether it is done, and a replay can do it too."""
+    recorder = MODE.recorder
+    if recorder is None or recorder.refusal is not None or recorder.numbers_change:
+        return False
+    if not type(dict.get(group, key)) is type(plain_value := _seen(value)) is float:
+        return False
+    _guard(IsFloat(group, key))
+    recorder.changes += 1
+    recorder.entered[id(group), key] = (group, value)
+    dict.__setitem__(group, key, plain_value)
+    group.version += 1
+    VERSIONS.hyper += 1
+    return True
+
+
+def _entered(group: Any, key: Any) -> Any:
+    """What the call that is recorded has put there, if it has."""
+    recorder = MODE.recorder
+    return None if recorder is None else recorder.entered.get((id(group), key), (None, None))[1]
+
+
+def _seen(value: Any) -> Any:
+    """A number as it is in this call."""
+    return value.value if type(value) is SymNumber else value
 
 
 def items_of(owner: Any, name: str) -> list[Any]:
@@ -155,8 +205,10 @@ def items_of(owner: Any, name: str) -> list[Any]:
 
 def structure(group: dict[str, Any], key: str) -> bool:
     """Whether the number or flag under `key` is nonzero; a replay holds only while that stays."""
-    recorder = MODE.recorder
-    if recorder is not None:
+    entered = _entered(group, key)
+    if entered is not None:
+        return bool(entered)
+    if MODE.recorder is not None:
         return _guard(HyperSource(group, key))
     return bool(dict.__getitem__(group, key))
 
@@ -164,7 +216,7 @@ def structure(group: dict[str, Any], key: str) -> bool:
 def guard_entry(table: dict[Any, Any], key: Any) -> None:
     """While recording: a replay holds only while `table[key]` stays what it is."""
     recorder = MODE.recorder
-    if recorder is not None:
+    if recorder is not None and _entered(table, key) is None:
         value = dict.get(table, key)
         if is_mutable(value):
             recorder.refuse(f"an optimizer reads {key!r}, a {type(value).__name__}")

@@ -61,7 +61,7 @@ class _State:
         grads = [t._grad for t in self.tensors if t._grad is not None]
         self.grads = [(t, t._grad) for t in self.tensors]
         self.arrays = [(t._array, t._array.copy()) for t in (*self.tensors, *grads)]
-        self.fields = [(a.owner, a.name, vars(a.owner)[a.name]) for a in recording.assignments]
+        self.assigned = [(a, a.read()) for a in recording.assignments]
         self.generators = [(g, g.offset) for g, _ in recording.draws.values()]
 
     def restore(self) -> None:
@@ -71,18 +71,18 @@ class _State:
                 np.copyto(array, before)
         for tensor, grad in self.grads:
             tensor._grad = grad
-        for owner, name, value in self.fields:
-            vars(owner)[name] = value
+        for assignment, value in self.assigned:
+            assignment.write(value)
         for generator, offset in self.generators:
             generator.offset = offset
 
     def look(self) -> list[Any]:
         """Copies of everything, as it is now."""
         grads = [None if t._grad is None else t._grad._array.copy() for t in self.tensors]
-        fields = [vars(owner)[name] for owner, name, _ in self.fields]
+        assigned = [assignment.read() for assignment, _ in self.assigned]
         offsets = [generator.offset for generator, _ in self.generators]
         arrays = [tensor._array.copy() for tensor in self.tensors]
-        return [*arrays, *grads, *_arrays(fields), *offsets]
+        return [*arrays, *grads, *_arrays(assigned), *offsets]
 
 
 def _arrays(value: Any) -> Iterator[Any]:

@@ -119,6 +119,8 @@ class Recorder:
         #: attributes that the call has assigned, by (id of the module or plain object, name)
         self.assigned: dict[tuple[int, str], Any] = {}
         self.carried: dict[tuple[int, str], SymNumber] = {}
+        #: floats that the call has put into parameter groups, by (id of the group, key)
+        self.entered: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.found: dict[AttributeTensor, Tensor] = {}
         self.namespace = Namespace(self._bind)
         self.first_node = next(tape_sequence)

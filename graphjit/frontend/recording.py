@@ -107,7 +107,7 @@ class AttributeNumber(AttributeTensor):
     """Input: the number that such an attribute holds, as a 0-d tensor."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assignment:
     """What a call leaves in an attribute: the result at `place`, or always the same `value`."""
 
@@ -118,7 +118,14 @@ class Assignment:
 
     def make(self, results: Sequence[Any]) -> None:
         """Assign it."""
-        value = self.value if self.place is None else results[self.place]
+        self.write(self.value if self.place is None else results[self.place])
+
+    def read(self) -> Any:
+        """What is there now."""
+        return vars(self.owner)[self.name]
+
+    def write(self, value: Any) -> None:
+        """Put `value` there."""
         fields = vars(self.owner)
         fields[self.name] = value
         buffers = fields.get("_buffers")

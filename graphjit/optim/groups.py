@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ..frontend.hyper import entry, guard_entry, guard_items
+from ..frontend.hyper import enter, entry, guard_entry, guard_items
 from ..frontend.mode import MODE
 from ..frontend.state import VERSIONS, SelfGuarding
 
@@ -164,6 +164,10 @@ class ParamGroup(Watched):
 
     def get(self, key: Any, default: Any = None) -> Any:
         return entry(self, key, default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not enter(self, key, value):
+            Watched.__setitem__(self, key, value)
 
     def _changed(self, old: Any, new: Any) -> None:
         if MODE.recorder is not None:

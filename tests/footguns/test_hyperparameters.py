@@ -496,3 +496,68 @@ def test_rates_of_other_types_read_by_the_function():
         optimizer.param_groups[0]["lr"] = (0.2, 1, gj.tensor(0.5), 0.3)[n - 1]
 
     return step, change
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@trap(arguments=lambda call: (gj.arange(4.0) + call, 0.1 / (1 + call), call % 2), replays=6)
+def test_rates_set_by_the_function(optimizer):
+    """A rate that the function sets, from an argument or from what it was, is that of its step."""
+    training = Training(optimizer)
+    (group,) = training.optimizer.param_groups
+
+    def change(n):
+        group["lr"] = 0.05 * n
+
+    def step(x, rate, call):
+        before = group["lr"]
+        group["lr"] = rate if call else before * 0.5
+        loss = training.step(x.view(1, 4)[:, :3].sin())
+        return loss.detach(), before, group["lr"], "lr" in group
+
+    return step, change
+
+
+@trap(calls=12, replays=3, eager="set inside")
+def test_rates_set_to_zero():
+    """A rate that becomes zero, or becomes another type of number, is that from then on."""
+    training = Training("SGD")
+    (group,) = training.optimizer.param_groups
+    rates = [0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 1, 1, 0.2, 0.2, 0.2, 0.2]
+
+    def step(x):
+        group["lr"] = rates[training.count]
+        training.step(x.view(1, 4)[:, :3].sin())
+        group.update(weight_decay=0.5 * group["lr"])
+
+    def change(n):
+        training.count = 2 * n
+
+    training.count = 0
+    return step, change
+
+
+@trap(replays=0, eager="set inside|has stepped")
+def test_rates_set_after_the_step_of_a_scheduler():
+    """A rate that the function sets after its scheduler has stepped is set by every call."""
+
+    def use(training, x):
+        training.optimizer.param_groups[0]["lr"] = 0.5
+
+    return after_stepping(use)
+
+
+@trap
+def test_rates_set_in_one_branch():
+    """A rate that only one branch sets stays what it was in the other."""
+    training = Training("Adam")
+    (group,) = training.optimizer.param_groups
+
+    def step(x):
+        if x.sum() > 20:
+            group["lr"] = group["lr"] * 0.5
+        training.step(x.view(1, 4)[:, :3].sin())
+        if group["lr"] < 0.004:
+            group["lr"] = 0.01
+        return group["lr"]
+
+    return step
