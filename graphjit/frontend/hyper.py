@@ -114,6 +114,10 @@ class ItemOf:
         return float(vars(self.owner)[self.name][self.index])
 
 
+#: what `VERSIONS.structure` tells of, and not `VERSIONS.hyper`
+STRUCTURAL = (StateOf, ItemsOf)
+
+
 @dataclass(frozen=True)
 class EntryAssignment(Assignment):
     """What a call leaves under a key of a parameter group: a float."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from ..dtypes import default_float
 from ..ir.interp import DONE
 from .dispatch import apply
 from .guards import AnyGuard, Guard, is_mutable, tensors_in, tensors_reached
+from .hyper import STRUCTURAL
 from .mode import MODE
 from .pytree import first_places, unflatten
 from .recording import (
@@ -31,6 +32,7 @@ from .recording import (
     Number,
     Recording,
     Scalar,
+    ScalarSource,
     Source,
 )
 from .state import CARRIED, VERSIONS
@@ -155,6 +157,10 @@ class Variant:
         self.grad_mode = MODE.grad
         self.structure = VERSIONS.structure
         self.hyper = VERSIONS.hyper
+        #: what may fail after numbers of optimizers have changed, and nothing else
+        self.numeric = [
+            (s, t) for s, t in recording.predicates.items() if not isinstance(s, STRUCTURAL)
+        ]
         self.specs = [(v.shape, v.dtype.numpy) for v in recording.graph.outputs]
         self.grads = [
             (source.owner, value.spec)
@@ -265,7 +271,7 @@ class Variant:
             return False
         if VERSIONS.structure != self.structure and not self._still_structured():
             return False
-        if VERSIONS.hyper != self.hyper and not self._still_predicted():
+        if VERSIONS.hyper != self.hyper and not self._still_predicted(self.numeric):
             return False
         try:
             for cell, thing, guard in self.cells:
@@ -313,7 +319,7 @@ class Variant:
                 return False
         if not all(guard.holds() for guard in self.structural):
             return False
-        if not self._still_predicted():
+        if not self._still_predicted(self.recording.predicates.items()):
             return False
         carried = [g for g in self.structural if (id(g.container), g.key) in CARRIED]
         if carried:  # replays of another function assign these, and do not say so
@@ -322,11 +328,12 @@ class Variant:
         self.structure = VERSIONS.structure
         return True
 
-    def _still_predicted(self) -> bool:
+    def _still_predicted(self, predicates: Iterable[tuple[ScalarSource, bool]]) -> bool:
         """No optimizer number has become zero, or stopped being zero, where code branched on it."""
         try:
-            if any(bool(s.read()) is not t for s, t in self.recording.predicates.items()):
-                return False
+            for source, truth in predicates:
+                if bool(source.read()) is not truth:
+                    return False
             for place, source in self.binding.hypers:
                 place[()] = source.read()
         except (KeyError, IndexError, TypeError):
