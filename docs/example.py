@@ -12,6 +12,7 @@ os.environ["GRAPHJIT_BACKEND"] = "interp"
 import graphjit
 from graphjit import nn, optim
 from graphjit.ir.printer import to_text
+from graphjit.passes import pipeline
 
 PAGE = Path(__file__).with_name("architecture.md")
 BEGIN, END = "<!-- example -->", "<!-- /example -->"
@@ -31,7 +32,9 @@ def record():
         return loss
 
     step(graphjit.ones(4, 3), graphjit.zeros(4, 2))
-    return step.attempts[-1].stages
+    stages = []
+    pipeline.run(step.attempts[-1].variant.recording.graph, stages)
+    return stages
 
 
 def example():
