@@ -12,7 +12,6 @@ os.environ["GRAPHJIT_BACKEND"] = "interp"
 import graphjit
 from graphjit import nn, optim
 from graphjit.ir.printer import to_text
-from graphjit.passes import pipeline
 
 PAGE = Path(__file__).with_name("architecture.md")
 BEGIN, END = "<!-- example -->", "<!-- /example -->"
@@ -33,7 +32,7 @@ def record():
 
     step(graphjit.ones(4, 3), graphjit.zeros(4, 2))
     stages = []
-    pipeline.run(step.attempts[-1].variant.recording.graph, stages)
+    graphjit.passes.pipeline.run(step.attempts[-1].variant.recording.graph, stages)
     return stages
 
 
