@@ -31,7 +31,9 @@ def record():
         return loss
 
     step(graphjit.ones(4, 3), graphjit.zeros(4, 2))
-    return step.attempts[-1].stages
+    stages = []
+    graphjit.passes.pipeline.run(step.attempts[-1].variant.recording.graph, stages)
+    return stages
 
 
 def example():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report
+from benchmarks import report, startup
 from benchmarks.contest import TOLERANCE, Contender, Plan, largest_difference
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +69,19 @@ def test_run_measures_graphjit(tmp_path):
     subprocess.run([*command, "--json", figures], check=True, capture_output=True, cwd=ROOT)
     [rows] = json.loads(figures.read_text())["threads"].values()
     assert rows["regress"]["graphjit_traced"]["step"] > 0
+
+
+def test_start_up_is_measured_in_a_process_that_has_to_compile_and_in_one_that_has_not():
+    record = startup.measured("regress")
+    assert record["first.step_compiled"] > 0
+    assert record["second.step_compiled"] == record["second.half_compiled"] == 0
+    for process in startup.IMPORTS:
+        for call in ("step", "half"):
+            assert 0 < record[f"{process}.{call}_plan"] <= record[f"{process}.{call}"]
+    header, _, row = startup.table([{"workload": "regress", **record}]).splitlines()
+    assert row.count("|") == header.count("|") == len(startup.COLUMNS) + 1
+
+
+def test_of_several_start_ups_the_smallest_figures_count():
+    records = [{"a": 1.0, "b": 4}, {"a": 2.0, "b": 3}]
+    assert startup.smallest(records) == {"a": 1.0, "b": 3}

@@ -16,7 +16,7 @@ import numpy as np
 from .. import config
 from ..ir.fingerprint import Nameless, fingerprint
 from ..ir.graph import Graph
-from ..runtime import plans
+from ..runtime import plans, store
 from ..runtime.cache import source_digest
 from ..runtime.instruction import Instruction
 from ..runtime.program import Program
@@ -56,9 +56,11 @@ def save(key: str | None, assembled: Assembled) -> None:
 def key_of(graph: Graph, strides: Sequence[tuple[int, ...]]) -> str | None:
     """What a recorded graph whose inputs have these strides is stored under.
 
-    None if it cannot be named, or if every pass is to run because someone looks at it.
+    None if it cannot be named, if nothing is kept, or if every pass is to run because someone looks
+    at it.
     """
-    if config.get_int("CHECK") or config.get_str("DUMP") or config.get_int("DEBUG") >= 3:
+    watched = config.get_int("CHECK") or config.get_str("DUMP") or config.get_int("DEBUG") >= 3
+    if watched or not store.limit():
         return None
     try:
         name = fingerprint(graph)

@@ -133,6 +133,13 @@ def test_nothing_is_loaded_where_passes_are_looked_at(knob, monkeypatch):
     assert loaded(graph) is None
 
 
+def test_nothing_is_named_where_nothing_is_kept(monkeypatch):
+    graph = graph_of()
+    assert stored.key_of(graph, steps(graph)) is not None
+    monkeypatch.setitem(config._overrides, "CACHE_SIZE", 0)
+    assert stored.key_of(graph, steps(graph)) is None
+
+
 def test_another_compiler_finds_nothing(monkeypatch):
     graph = graph_of()
     compiled(graph)
