@@ -282,3 +282,11 @@ def memory_order(array: np.ndarray) -> tuple[int, ...] | None:
     if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
         return None
     return order
+
+
+def reordered(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """A copy whose memory has the dimensions in `order`."""
+    copy = np.empty([array.shape[dim] for dim in order], array.dtype)
+    copy = copy.transpose(np.argsort(order))
+    copy[...] = array
+    return copy

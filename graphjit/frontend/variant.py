@@ -34,6 +34,7 @@ from .recording import (
     Scalar,
     ScalarSource,
     Source,
+    reordered,
 )
 from .state import CARRIED, VERSIONS
 from .tape import Node
@@ -351,6 +352,8 @@ class Variant:
                 return False
             if grad._array.dtype != spec.dtype.numpy or not grad._array.flags.c_contiguous:
                 return False
+            if id(_owner(grad._array)) in self.written_roots:
+                return False
         return self._grads_apart(tensors)
 
     def _grads_apart(self, tensors: Sequence[Tensor]) -> bool:
@@ -364,7 +367,7 @@ class Variant:
         return not roots or not any(id(_owner(t._array)) in roots for t in tensors)
 
     def apart(self, tensors: Sequence[Tensor]) -> bool:
-        """No argument shares memory with a captured tensor that the step writes, or is written."""
+        """No argument shares memory with what the step writes, or with what it reads if written."""
         if not self.written:
             return True
         roots = self.written_roots
@@ -372,7 +375,13 @@ class Variant:
             if id(_owner(tensor._array)) in roots:
                 return False
         positions = [p for p in self.written if isinstance(p, int)]
-        return not positions or _distinct(tensors, positions)
+        if not positions:
+            return True
+        grads = (_resolve(owner, tensors)._grad for owner, _ in self.grads)
+        read = {id(_owner(grad._array)) for grad in grads if grad is not None}
+        mine = {id(_owner(tensors[position]._array)) for position in positions}
+        apart = mine.isdisjoint(self.captured_roots) and mine.isdisjoint(read)
+        return apart and _distinct(tensors, positions)
 
     # --- replay ---------------------------------------------------------------------------------
 
@@ -443,7 +452,7 @@ class Variant:
         """
         recording = self.recording
         for slot, order in recording.orders.items():
-            outputs[slot] = _reordered(outputs[slot], order)
+            outputs[slot] = reordered(outputs[slot], order)
         for target in self.written:
             if isinstance(target, Tensor):
                 target._version[0] += 1
@@ -549,14 +558,6 @@ def _seen_through(base: Tensor, chain: Chain) -> Tensor:
     for op, attrs in chain:
         base = apply(op, (base,), attrs)
     return base
-
-
-def _reordered(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    """A copy whose memory has the dimensions in `order`."""
-    copy = np.empty([array.shape[dim] for dim in order], array.dtype)
-    copy = copy.transpose(np.argsort(order))
-    copy[...] = array
-    return copy
 
 
 def _hooks(tensor: Tensor) -> tuple[Any, ...]:

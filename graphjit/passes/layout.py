@@ -50,7 +50,7 @@ def _slice_of_pointwise(site: Site) -> Value | None:
     operands = []
     for value in maker.inputs:
         place = dim - (ndim - value.ndim)
-        if place < 0 or value.shape[place] == 1:
+        if place < 0 or value.shape[place] != maker.output.shape[dim]:  # it is broadcast
             operands.append(value)
         else:
             operands.append(site.make("slice_", value, **{**site.node.kwargs, "dim": place}))

@@ -1,9 +1,11 @@
 """One storage that a traced function reaches in two ways; each test opens with the bug."""
 
+import warnings
+
 import pytest
 
 import graphjit as gj
-from graphjit import nn
+from graphjit import nn, optim
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -146,3 +148,40 @@ def test_a_view_of_what_is_off_the_tape_again():
     ]  # fmt: skip
     traced, x = gj.trace(function), gj.ones(2, requires_grad=True)
     assert function(x) == traced(x) == traced(x) == [False] * 4
+
+
+@pytest.mark.parametrize("given", ["captured", "view", "gradient"])
+def test_an_argument_that_is_written_shares_memory_with_what_is_read(given):
+    """A replay read a captured tensor before or after a write to it as an argument, by chance."""
+    p = gj.ones(4, requires_grad=True)
+
+    def function(x, c):
+        x.exp_()
+        return c * c.sigmoid(), p.grad + 1
+
+    def results(trace):
+        c, p.grad = gj.ones(4), gj.ones(4)
+        step = gj.trace(lambda x: function(x, c)) if trace else lambda x: function(x, c)
+        last = {"captured": c, "view": c[1:], "gradient": p.grad}[given]
+        arguments = [*(gj.zeros(last.shape) for _ in range(3)), last, last]
+        return [t.tolist() for x in arguments for t in step(x)]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a view of it is refused
+        assert results(True) == results(False)
+
+
+def test_a_gradient_that_is_read_is_a_parameter_that_is_written():
+    """A replay of an update read gradients after another parameter, which one was, was written."""
+    def values(trace):
+        p, q = gj.ones(3, requires_grad=True), gj.ones(3, requires_grad=True)
+        p.grad, q.grad = gj.ones(3), gj.ones(3)
+        optimizer = optim.SGD([q, p], lr=0.5)
+        step = gj.trace(optimizer.step) if trace else optimizer.step
+        for i in range(5):
+            if i == 3:
+                p.grad = q.detach()
+            step()
+        return p.tolist(), q.tolist()
+
+    assert values(True) == values(False)

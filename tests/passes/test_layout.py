@@ -32,6 +32,11 @@ CASES = {
         ("def f(x: f32[6, 5], y: f32[5, 7]): b = permute(y, dims=(1, 0)); "
         "a = permute(x, dims=(1, 0)); return matmul(b, a)"),
     ),
+    "nothing of a pointwise result of one element": (
+        "def f(x: f32[1]): a = slice_(mul(x, x), dim=0, start=0, stop=0, step=1); return exp(a)",
+        ("def f(x: f32[1]): a = slice_(x, dim=0, start=0, stop=0, step=1); "
+        "return exp(mul(a, a))"),
+    ),
     "an inner dimension of 1": (
         "def f(x: f32[6, 1], y: f32[1, 7]): return matmul(x, y)",
         "def f(x: f32[6, 1], y: f32[1, 7]): return mul(x, y)",
