@@ -252,8 +252,8 @@ def _same_kind(input: Tensor, value: Any) -> Any:
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Any:
     """The elements where `mask`, in one dimension."""
-    observe("masked_select()", mask)
     check_tensor("masked_select", mask, "mask", 2)
+    observe("masked_select()", mask)
     shape = np.broadcast_shapes(input._array.shape, mask._array.shape)
     places = np.nonzero(np.broadcast_to(mask._array, shape))
     wide = F.expand(input, shape=shape)

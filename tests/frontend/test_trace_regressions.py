@@ -467,3 +467,10 @@ def test_objects_from_outside_are_returned():
         found = traced(gj.ones(2), SHARED)
         assert found[:5] == (model, SHARED, SHARED, Pair, math.sin)
     assert traced.stats()["replays"] == 2
+
+
+def test_a_mask_that_is_no_tensor():
+    """While recorded, `masked_select` of a tuple raised an AttributeError."""
+    traced = gj.trace(lambda x: x.masked_select((True, False)))
+    with pytest.raises(TypeError, match=r"argument 'mask' \(position 2\) must be Tensor"):
+        traced(gj.ones(2))
