@@ -16,6 +16,7 @@ from ..errors import locate
 from ..ir.graph import Spec
 from ..ops.core import OPS, Op, broadcast_shapes
 from .mode import MODE
+from .observe import by_values
 from .quiet import QUIET, restore, silence
 from .saving import keeper
 from .state import restructured
@@ -144,7 +145,10 @@ def explain(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], error: Excepti
         op.infer(*(spec_of(x) for x in inputs), **attrs)
     except Exception as better:  # noqa: BLE001  (any error that infer raises is the better one)
         return locate(better)
-    return locate(error)
+    tensors = [x for x in inputs if isinstance(x, _tensor_type())]
+    if op.checks is not None:  # of positions
+        tensors = [x for x in tensors if x._array.dtype.kind in "iu"]
+    return by_values(locate(error), f"an error of {op.name}", *tensors)
 
 
 def spec_of(x: Any) -> Spec:

@@ -33,6 +33,15 @@ def observe(what: str, *tensors: Tensor) -> None:
         recorder.guard_elements(tensor)
 
 
+def by_values(error: Exception, what: str, *tensors: Tensor) -> Exception:
+    """`error`, which `what` raises because of the elements of `tensors`.
+
+    The function may go on after it, and other elements might raise nothing.
+    """
+    observe(what, *tensors)
+    return error
+
+
 def observe_truth(tensor: Tensor, truth: bool) -> None:
     """Python sees whether the only element of `tensor` is nonzero."""
     recorder = MODE.recorder

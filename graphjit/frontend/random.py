@@ -23,7 +23,7 @@ from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .base import is_tensor
 from .creation import finished
 from .mode import MODE
-from .observe import require
+from .observe import by_values, require
 from .out import write_out
 from .tape import TENSORS as F
 
@@ -367,7 +367,8 @@ def normal(
 def _check_std(std: Any) -> None:
     if is_tensor(std):
         if std._array.size and std._array.min() < 0:
-            raise locate(RuntimeError("normal expects all elements of std >= 0.0"))
+            error = locate(RuntimeError("normal expects all elements of std >= 0.0"))
+            raise by_values(error, "normal()", std)
         require(lambda: F.logical_not(F.lt(std.detach(), 0)))
     elif std < 0:
         raise locate(RuntimeError(f"normal expects std >= 0.0, but found std {std:g}"))
@@ -380,7 +381,7 @@ def bernoulli(
     check_tensor("bernoulli", input)
     probability: Any = input if p is None else p
     if p is None:
-        _check_probability(input._array)
+        _check_probability(input)
         chance = input.detach()
         require(lambda: F.logical_and(F.ge(chance, 0), F.le(chance, 1)))
     dtype = input.dtype if input.dtype.category == 2 else dtypes.default_float()
@@ -389,23 +390,24 @@ def bernoulli(
     return _result(out, result, "bernoulli")
 
 
-def _check_weights(array: np.ndarray) -> None:
+def _check_weights(weights: Tensor) -> None:
+    array, reason = weights._array, ""
     if not (np.isfinite(array) & (array >= 0)).all():
-        raise locate(RuntimeError(
-            "probability tensor contains either `inf`, `nan` or element < 0"
-        ))
-    if not (array.sum(-1) > 0).all():
-        raise locate(RuntimeError(
-            "invalid multinomial distribution (sum of probabilities <= 0)"
-        ))
+        reason = "probability tensor contains either `inf`, `nan` or element < 0"
+    elif not (array.sum(-1) > 0).all():
+        reason = "invalid multinomial distribution (sum of probabilities <= 0)"
+    if reason:
+        raise by_values(locate(RuntimeError(reason)), "multinomial()", weights)
 
 
-def _check_probability(array: np.ndarray) -> None:
+def _check_probability(p: Tensor) -> None:
+    array = p._array
     if array.size and not (array.min() >= 0 and array.max() <= 1):
-        raise locate(RuntimeError(
+        error = locate(RuntimeError(
             "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message "
             "be improved?  If so, please report an enhancement request to PyTorch.)"
         ))
+        raise by_values(error, "bernoulli()", p)
 
 
 def multinomial(
@@ -419,7 +421,7 @@ def multinomial(
         raise locate(RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without "
                                   "replacement"))
     rows = input._array.shape[:-1]
-    _check_weights(input._array)
+    _check_weights(input)
     weights = input.detach()
     require(lambda: F.logical_and(F.ge(weights, 0), F.isfinite(weights)))
     require(lambda: F.gt(F.sum(weights, dims=(len(rows),)), 0))

@@ -218,7 +218,11 @@ def _combined(x: Any, y: Any, compute: Operation, record: str, fits: Operation) 
     """`compute(x, y)`, symbolic where both are numbers and the recorded ops surely agree."""
     if not (_is_number(x) and _is_number(y)):
         return NotImplemented if _defers(x, y) else compute(plain(x), plain(y))
-    value = compute(_value(x), _value(y))
+    try:
+        value = compute(_value(x), _value(y))
+    except ArithmeticError:
+        plain(x), plain(y)
+        raise
     symbol = x if type(x) is SymNumber else y
     if not (_is_usable(x) and _is_usable(y) and fits(x, y)):
         plain(x), plain(y)

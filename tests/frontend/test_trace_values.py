@@ -419,3 +419,36 @@ def test_what_a_number_lacks(use):
 
     traced = gj.trace(function)
     assert traced(gj.arange(3), 1.5) == function(gj.arange(3), 1.5)
+
+
+CAUGHT = {
+    "index": (lambda x: gj.arange(3.0)[x.long()], [0.0, 1.0], [0.0, 5.0]),
+    "embedding": (lambda x: gj.nn.functional.embedding(x.long(), gj.eye(3)), [1.0], [7.0]),
+    "one_hot": (lambda x: gj.nn.functional.one_hot(x.long(), 3), [1.0, 2.0], [-1.0, 4.0]),
+    "quotient": (lambda x: 5 / x.sum().item(), [1.0, 2.0], [-1.0, 1.0]),
+    "division": (lambda x: 5 // x.long(), [1.0, 2.0], [0.0, 1.0]),
+    "bernoulli": (lambda x: gj.bernoulli(x), [0.5, 0.0], [0.5, 2.0]),
+    "normal": (lambda x: gj.normal(x, x), [0.5, 0.0], [0.5, -2.0]),
+    "multinomial": (lambda x: gj.multinomial(x, 1), [0.5, 0.5], [0.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+@pytest.mark.parametrize("first", [False, True])
+def test_an_error_of_values_that_the_function_catches(name, first):
+    """A replay took for granted that an error came again, whatever the elements were by then."""
+    raises, good, bad = CAUGHT[name]
+
+    def function(x):
+        try:
+            raises(x)
+        except (RuntimeError, IndexError, ArithmeticError):
+            return x + 1
+        return x * 2
+
+    traced = gj.trace(function)
+    inputs = [bad, bad, good, bad, good] if first else [good, good, bad, good, bad]
+    for elements in inputs:
+        x = gj.tensor(elements)
+        assert traced(x).tolist() == function(x).tolist()
+    assert traced.stats()["replays"] >= 2

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from ...frontend.mode import grad_mode
-from ...frontend.observe import require
+from ...frontend.observe import by_values, require
 from ...frontend.tape import TENSORS as F
 from ...frontend.tensor import Tensor
 
@@ -63,9 +63,13 @@ def _check_classes(tensor: Tensor, num_classes: int) -> None:
     if not tensor.numel():
         return
     if tensor._array.min() < 0:
-        raise RuntimeError("Class values must be non-negative.")
+        raise by_values(
+            RuntimeError("Class values must be non-negative."), "one_hot()", tensor
+        )
     if tensor._array.max() >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+        raise by_values(
+            RuntimeError("Class values must be smaller than num_classes."), "one_hot()", tensor
+        )
 
 
 def embedding_bag(
