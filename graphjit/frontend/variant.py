@@ -11,21 +11,19 @@ import numpy as np
 
 from ..dtypes import default_float
 from ..ir.interp import DONE
-from .dispatch import apply
 from .guards import AnyGuard, Guard, is_mutable, tensors_in, tensors_reached
 from .hyper import STRUCTURAL
 from .mode import MODE
+from .places import array_of, existing_result, fresh_result, grad_of, passed_array, resolve
 from .pytree import first_places, unflatten
 from .recording import (
     Argument,
     AttributeNumber,
     AttributeTensor,
     Captured,
-    Chain,
     Constant,
     Draw,
     Existing,
-    FloatArgument,
     Fresh,
     GradOf,
     Late,
@@ -37,7 +35,6 @@ from .recording import (
     reordered,
 )
 from .state import CARRIED, VERSIONS
-from .tape import Node
 from .tensor import Tensor
 from .usual import Usual, usual_call
 
@@ -290,7 +287,7 @@ class Variant:
             if tensors[position] is not tensor:
                 return False
         for source, same in self.recording.aliases:
-            if _array_of(source, tensors) is not _array_of(same, tensors):
+            if array_of(source, tensors) is not array_of(same, tensors):
                 return False
         return self.grads_fit(tensors) and self.apart(tensors) and self._attributes_fit(tensors)
 
@@ -344,10 +341,10 @@ class Variant:
 
     def grads_fit(self, tensors: Sequence[Tensor]) -> bool:
         for owner in self.recording.grads_absent:
-            if _resolve(owner, tensors)._grad is not None:
+            if resolve(owner, tensors)._grad is not None:
                 return False
         for owner, spec in self.grads:
-            grad = _resolve(owner, tensors)._grad
+            grad = resolve(owner, tensors)._grad
             if grad is None or grad._array.shape != spec.shape:
                 return False
             if grad._array.dtype != spec.dtype.numpy or not grad._array.flags.c_contiguous:
@@ -360,7 +357,7 @@ class Variant:
         """No gradient that the step adds to shares memory with another one, or with an input."""
         roots: set[int] = set()
         for owner in self.added_to:
-            root = id(_owner(_grad_of(owner, tensors)._array))
+            root = id(_owner(grad_of(owner, tensors)._array))
             if root in roots or root in self.captured_roots:
                 return False
             roots.add(root)
@@ -377,7 +374,7 @@ class Variant:
         positions = [p for p in self.written if isinstance(p, int)]
         if not positions:
             return True
-        grads = (_resolve(owner, tensors)._grad for owner, _ in self.grads)
+        grads = (resolve(owner, tensors)._grad for owner, _ in self.grads)
         read = {id(_owner(grad._array)) for grad in grads if grad is not None}
         mine = {id(_owner(tensors[position]._array)) for position in positions}
         apart = mine.isdisjoint(self.captured_roots) and mine.isdisjoint(read)
@@ -387,7 +384,8 @@ class Variant:
 
     def passed(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> list[np.ndarray]:
         """The arrays that a run takes: of arguments, attributes, gradients, and numbers."""
-        return [_passed(source, dtype, tensors, floats) for source, dtype in self.binding.passed]
+        rows = self.binding.passed
+        return [passed_array(source, dtype, tensors, floats) for source, dtype in rows]
 
     def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
         """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
@@ -459,15 +457,15 @@ class Variant:
             elif isinstance(target, int):
                 tensors[target]._version[0] += 1
             else:
-                _grad_of(target, tensors)._version[0] += 1
+                grad_of(target, tensors)._version[0] += 1
         node = None if recording.backward is None else recording.backward.node(tensors, outputs)
         results: list[Any] = []
         bases: dict[int, Tensor] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
-                results.append(_fresh(out, outputs, bases, node))
+                results.append(fresh_result(out, outputs, bases, node))
             elif isinstance(out, Existing):
-                results.append(_existing(out, tensors))
+                results.append(existing_result(out, tensors))
             elif isinstance(out, Number):
                 results.append(outputs[out.place].item())
             elif isinstance(out, Late):
@@ -481,7 +479,7 @@ class Variant:
                 if isinstance(out, Fresh) and out.chain is None
             ])
         for owner, place in recording.grads:
-            _resolve(owner, tensors)._grad = None if place is None else results[place]
+            resolve(owner, tensors)._grad = None if place is None else results[place]
         for assignment in recording.assignments:
             assignment.make(results)
         self.replays += 1
@@ -498,91 +496,15 @@ def _pinned(reached: dict[int, Tensor], tensors: Sequence[Tensor]) -> list[tuple
     return [(t, i) for i, t in enumerate(tensors) if id(t._array) in arrays]
 
 
-def _passed(
-    source: Any, dtype: np.dtype, tensors: Sequence[Tensor], floats: Sequence[float]
-) -> np.ndarray:
-    """The array of an input that is another one at each call."""
-    kind = type(source)
-    if kind is Argument:
-        argument: Tensor = tensors[source.position]
-        return argument._array
-    if kind is FloatArgument:
-        return np.array(floats[source.position])
-    if kind is GradOf:
-        return _grad_of(source, tensors)._array
-    found = source.source.read() if kind is Scalar else source.read()
-    array: np.ndarray = np.asarray(found._array if kind is AttributeTensor else found, dtype)
-    return array
-
-
 def _put_back(undrawn: list[tuple[Any, int]]) -> None:
     """Move generators back to where they were before a call that did not take place."""
     for generator, offset in undrawn:
         generator.offset = offset
 
 
-def _fresh(
-    out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor], node: Node | None
-) -> Tensor:
-    if out.chain is None:
-        tensor = Tensor._of(outputs[out.place])
-    else:
-        if out.place not in bases:
-            bases[out.place] = Tensor._of(outputs[out.place])
-        tensor = _seen_through(bases[out.place].detach(), out.chain)
-        if not out.joined:
-            tensor = Tensor._of(tensor._array)
-    if out.requires_grad:
-        tensor._requires_grad = True
-        tensor._grad_fn, tensor._output_number = out.tape
-        if out.cotangent is not None:
-            tensor._grad_fn, tensor._output_number = node, out.cotangent
-    return tensor
-
-
-def _existing(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
-    source = out.source
-    if type(source) is Argument:
-        base = tensors[source.position]
-    elif type(source) is AttributeTensor:
-        base = source.read()
-    else:
-        base = source.tensor if type(source) is Captured else _grad_of(source, tensors)
-    if out.same:
-        return base
-    detached = out.detached or (base._requires_grad and not out.requires_grad)
-    return _seen_through(base.detach() if detached else base, out.chain)
-
-
-def _seen_through(base: Tensor, chain: Chain) -> Tensor:
-    for op, attrs in chain:
-        base = apply(op, (base,), attrs)
-    return base
-
-
 def _hooks(tensor: Tensor) -> tuple[Any, ...]:
     """The functions that see the gradient of a leaf."""
     return tuple(tensor._hooks or ())
-
-
-def _resolve(owner: Tensor | int, tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[owner] if isinstance(owner, int) else owner
-
-
-def _grad_of(source: Any, tensors: Sequence[Tensor]) -> Tensor:
-    grad = _resolve(source.owner, tensors)._grad
-    assert grad is not None
-    return grad
-
-
-def _array_of(source: Source, tensors: Sequence[Tensor]) -> np.ndarray | None:
-    """The array of a tensor among the inputs; None where there is none."""
-    if isinstance(source, GradOf):
-        grad = _resolve(source.owner, tensors)._grad
-        return None if grad is None else grad._array
-    assert isinstance(source, (Argument, Captured))
-    tensor = tensors[source.position] if isinstance(source, Argument) else source.tensor
-    return tensor._array
 
 
 def _owner(array: np.ndarray) -> Any:
