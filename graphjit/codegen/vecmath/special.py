@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import coefficients
-from .emit import Scalar, polynomial, scale_by_power
+from .emit import Scalar, polynomial, power_of_two
 from .exponential import expm1_near, reduce
 
 #: Where erf(x) rounds to 1.
@@ -11,11 +11,10 @@ SATURATED = {"float32": 3.93, "float64": 5.93}
 
 
 def erf(x: Scalar) -> Scalar:
-    """`x + x P(x**2)` to |x| = 1, then `1 - exp(Q(|x|))`, whose exponential fades out."""
+    """`-expm1(log(1 - erf(|x|)))`, whose logarithm is about -|x| at zero, with the sign of `x`."""
     name = x.format.name
-    near = x * polynomial(x * x, coefficients.ERF_NEAR[name]) + x
     size = x.abs()
-    bounded = (size > SATURATED[name]).where(SATURATED[name], size)
-    r, n = reduce(polynomial(bounded, coefficients.ERF_FAR[name]))
-    far = 1.0 - scale_by_power(expm1_near(r) + 1.0, n)
-    return (size > 1.0).where(far.sign_of(x), near)
+    size = (size > SATURATED[name]).where(SATURATED[name], size)
+    r, n = reduce(-(size * polynomial(size, coefficients.ERF[name]) + size))
+    power = power_of_two(n)
+    return (power * expm1_near(r) + (power - 1.0)).sign_of(x)
