@@ -69,10 +69,7 @@ def finish(
         values += told
     _take_out_late(recorder, values)
     _check_overlap(recorder)
-    for tensor in outside.values():
-        entry = recorder.entries.get(id(tensor._array))
-        if entry is not None and isinstance(entry.root.source, (GradOf, AttributeTensor)):
-            recorder.alias(tensor._array, Captured(tensor))
+    _note_aliases(recorder, outside)
     if any(tensor._grad_fn is not before for tensor, before in recorder.tapes):
         recorder.refuse("a tensor from outside was changed in place by an op that the tape follows")
     if recorder.refusal is not None:
@@ -213,6 +210,14 @@ def _take_out_late(recorder: Recorder, values: Sequence[Value]) -> None:
     recorder.inputs = [root for root in recorder.inputs if root.initial not in late]
 
 
+def _note_aliases(recorder: Recorder, outside: Mapping[int, Tensor]) -> None:
+    """Tensors from outside whose array was found as a gradient, or in an attribute, first."""
+    for tensor in outside.values():
+        entry = recorder.entries.get(id(tensor._array))
+        if entry is not None and isinstance(entry.root.source, (GradOf, AttributeTensor)):
+            recorder.alias(tensor._array, Captured(tensor))
+
+
 def _check_overlap(recorder: Recorder) -> None:
     """A written input must not share memory with another one."""
     arrays = [root.array for root in recorder.inputs]
@@ -227,24 +232,24 @@ def _check_overlap(recorder: Recorder) -> None:
 
 
 def _assignments(recorder: Recorder, results: list[Any]) -> list[Assignment]:
-    """What is left in attributes; tensors and symbolic numbers join the results."""
-    found = []
+    """What is left in attributes and parameter groups; what is not constant joins the results."""
+    found: list[Assignment] = []
     for (_, name), owner in recorder.assigned.items():
         value = vars(owner)[name]
-        if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
-            found.append(Assignment(owner, name, len(results), None))
-            results.append(value)
-            if type(value) is SymNumber and _is_late(recorder, value):
-                recorder.refuse("a learning rate is kept after its scheduler has stepped")
-        else:
-            found.append(Assignment(owner, name, None, plain(value)))
+        if type(value) is SymNumber and _is_late(recorder, value):
+            recorder.refuse("a learning rate is kept after its scheduler has stepped")
+        found.append(Assignment(owner, name, *_left(value, results)))
     for (_, key), (group, value) in recorder.entered.items():
-        if type(value) is SymNumber and value.tensor is not None:
-            found.append(EntryAssignment(group, key, len(results), None))
-            results.append(value)
-        else:
-            found.append(EntryAssignment(group, key, None, plain(value)))
+        found.append(EntryAssignment(group, key, *_left(value, results)))
     return found
+
+
+def _left(value: Any, results: list[Any]) -> tuple[int | None, Any]:
+    """The place among the results of a value that a call leaves, or the value if it is constant."""
+    if hasattr(value, "_array") or (type(value) is SymNumber and value.tensor is not None):
+        results.append(value)
+        return len(results) - 1, None
+    return None, plain(value)
 
 
 def _is_late(recorder: Recorder, number: SymNumber) -> bool:

@@ -38,7 +38,7 @@ import numpy as np
 from ..device import Device
 from ..dtypes import DType
 from ..errors import TraceRefused
-from .plain import BY_CONTENT, Layout, PlainGuard, is_plain_class, is_value_class
+from .plain import BY_CONTENT, Layout, PlainGuard, attributes, is_plain_class, is_value_class
 from .state import GUARDED, SelfGuarding
 from .tensor import Tensor
 
@@ -134,11 +134,7 @@ def _whole(value: Any) -> Hashable:
 
 def fields(value: Any) -> list[Any]:
     """Names and values of the attributes that an object has of its own, in turn."""
-    found = [part for item in getattr(value, "__dict__", {}).items() for part in item]
-    for name in Layout.of(type(value)).slots:
-        if hasattr(value, name):
-            found += [name, getattr(value, name)]
-    return found
+    return [part for item in attributes(value).items() for part in item]
 
 
 def is_logger(value: Any) -> bool:

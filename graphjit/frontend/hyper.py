@@ -174,12 +174,13 @@ def enter(group: Any, key: Any, value: Any) -> bool:
     recorder = MODE.recorder
     if recorder is None or recorder.refusal is not None or recorder.numbers_change:
         return False
-    if not type(dict.get(group, key)) is type(plain_value := _seen(value)) is float:
+    seen = value.value if type(value) is SymNumber else value
+    if type(dict.get(group, key)) is not float or type(seen) is not float:
         return False
     _guard(IsFloat(group, key))
     recorder.changes += 1
     recorder.entered[id(group), key] = (group, value)
-    dict.__setitem__(group, key, plain_value)
+    dict.__setitem__(group, key, seen)
     group.version += 1
     VERSIONS.hyper += 1
     return True
@@ -191,12 +192,7 @@ def _entered(group: Any, key: Any) -> Any:
     return None if recorder is None else recorder.entered.get((id(group), key), (None, None))[1]
 
 
-def _seen(value: Any) -> Any:
-    """A number as it is in this call."""
-    return value.value if type(value) is SymNumber else value
-
-
-def items_of(owner: Any, name: str) -> list[Any]:
+def floats_in(owner: Any, name: str) -> list[Any]:
     """The numbers in the list that an attribute holds, read anew at each replay if floats."""
     found: list[Any] = vars(owner)[name]
     recorder = MODE.recorder

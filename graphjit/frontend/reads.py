@@ -477,11 +477,9 @@ def _noting(self: Any, name: str) -> Any:
         if reads is not None and name == "__dict__":
             reads.whole(self, value, sys._getframe(1).f_globals.get("__name__"))
         return value
-    key, recorder = (id(self), name), MODE.recorder
-    if key in CARRIED and recorder is not None and key not in recorder.assigned:
-        carried = recorder.attribute(self, name, value)
-        if carried is not value:
-            return carried
+    carried = _carried(self, name, value)
+    if carried is not value:
+        return carried
     reads.attribute(self, name, value)
     return value
 
@@ -497,11 +495,9 @@ def _noting_plain(self: Any, name: str) -> Any:
         if not name.startswith("__"):
             reads.absence(self, name)
         raise
-    key, recorder = (id(self), name), MODE.recorder
-    if key in CARRIED and recorder is not None and key not in recorder.assigned:
-        carried = recorder.attribute(self, name, value)
-        if carried is not value:
-            return carried
+    carried = _carried(self, name, value)
+    if carried is not value:
+        return carried
     reads.plain_attribute(self, name, value)
     return value
 
@@ -520,6 +516,14 @@ WATCHERS.add(_noting_plain)
 
 def _stands_in(value: Any) -> bool:
     return value is _noting_plain or value is _assigning_plain
+
+
+def _carried(owner: Any, name: str, value: Any) -> Any:
+    """What a function finds in an attribute: a symbol for a number that replays assign."""
+    key, recorder = (id(owner), name), MODE.recorder
+    if key not in CARRIED or recorder is None or key in recorder.assigned:
+        return value
+    return recorder.attribute(owner, name, value)
 
 
 @contextmanager

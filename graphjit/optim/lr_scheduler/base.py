@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 from weakref import ref
 
-from ...frontend.hyper import effect, items_of, refuse
+from ...frontend.hyper import effect, floats_in, refuse
 from ...frontend.state import GUARDED, STEPPING
 from ...frontend.tensor import Tensor
 from ..optimizer import Optimizer
@@ -103,7 +103,7 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[Any]:
         """The rates that the last step set."""
-        return items_of(self, "_last_lr")
+        return floats_in(self, "_last_lr")
 
     def step(self, epoch: int | None = None) -> None:
         """Set the rates of the next epoch, or of a given one."""
