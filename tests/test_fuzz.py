@@ -5,8 +5,9 @@ import gc
 import pytest
 
 import graphjit as gj
+from graphjit import config
 from tests.fuzz.check import check
-from tests.fuzz.data import noise
+from tests.fuzz.data import noise, noise_in_replays
 from tests.fuzz.generate import generate
 
 #: (depth, first seed, number of programs): 2,000 by the interpreter, 200 by kernels
@@ -48,3 +49,24 @@ def test_noise_is_in_random_numbers_too():
         off = drawn()
     assert not gj.equal(off, exact) and gj.allclose(off, exact)
     assert gj.equal(drawn(), exact)
+
+
+def test_noise_is_in_what_replays_compute(monkeypatch):
+    """A gradient divided by another call's tells how both were rounded; inputs off do not."""
+    monkeypatch.setitem(config._overrides, "BACKEND", "interp")
+
+    @gj.trace
+    def total(x):
+        return x.sum(), x.relu()
+
+    x = gj.arange(9.0)
+    total(x)
+    sums, others = set(), set()
+    for seed in range(20):
+        with noise_in_replays(seed):
+            found, same = total(x)
+        sums.add(found.item())
+        others.add(tuple(same.tolist()))
+    assert len(sums) > 2 and all(abs(found - 36) < 1e-3 for found in sums)
+    assert others == {tuple(x.tolist())}
+    assert total(x)[0].item() == 36

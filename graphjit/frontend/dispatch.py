@@ -226,10 +226,7 @@ def assign(target: Tensor, value: Any) -> Tensor:
 
     RuntimeError where PyTorch raises: a leaf that requires grad, or a value that does not fit.
     """
-    if MODE.grad and target._tracked() and target._is_leaf():
-        raise locate(RuntimeError(
-            "a leaf Variable that requires grad is being used in an in-place operation."
-        ))
+    check_not_leaf(target)
     value = fit(target, value)
     if 0 in target._array.strides:
         _check_overlap(target._array)
@@ -277,16 +274,31 @@ def _check_overlap(array: np.ndarray) -> None:
         ))
 
 
+def check_not_leaf(target: Tensor) -> None:
+    """RuntimeError if `target`, to be changed in place, is a leaf that requires grad, or its view.
+
+    While gradients are tracked, that is.
+    """
+    if not MODE.grad:
+        return
+    view = target._view
+    base = view.base if view is not None and view.differentiable else None
+    if target._tracked() and target._is_leaf():
+        what = "a leaf Variable"
+    elif base is not None and base._requires_grad and base._is_leaf():
+        what = "a view of a leaf Variable"
+    else:
+        return
+    raise locate(RuntimeError(
+        f"{what} that requires grad is being used in an in-place operation."
+    ))
+
+
 def _rebase(target: Tensor, value: Tensor) -> None:
     """Make the tape see `target` as holding `value`, and its base as holding the new view."""
     view = target._view
     if view is not None and view.differentiable:
         base = view.base
-        if base._requires_grad and base._is_leaf():
-            raise locate(RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place "
-                "operation."
-            ))
         _move_history(base, scatter_views(base._alias(), view.chain, value))
         # The view's own place on the tape is found from its base when it is asked for.
         target._requires_grad, target._grad_fn = base._requires_grad, None

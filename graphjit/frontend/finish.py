@@ -80,6 +80,7 @@ def finish(
         [element_strides(root.array) for root in recorder.inputs],
         [root.source for root in recorder.inputs if root.source is not None],
         [root.source for root in written if root.source is not None],
+        [root.source for root in written if root.source is not None and root.versioned],
         outputs,
         orders,
         grads,

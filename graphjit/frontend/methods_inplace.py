@@ -13,7 +13,7 @@ from . import functions_shape as shapes
 from .arguments import as_shape
 from .base import is_tensor
 from .data import as_number
-from .dispatch import assign
+from .dispatch import assign, check_not_leaf
 from .mode import MODE
 from .out import in_place, overwrite
 from .quiet import QUIET, restore, silence
@@ -150,17 +150,16 @@ class ShapeInplace:
 
     def _become(self: Any, function: Any, *args: Any) -> Any:
         """Take the place of the view `function(self, *args)`."""
-        if MODE.recorder is not None:
-            MODE.recorder.refuse("the shape of a tensor was changed in place")
-        if MODE.grad and self._tracked() and self._is_leaf():
-            raise locate(RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
-            ))
+        check_not_leaf(self)
         before = self._alias()
         before._view = self._view
+        recorder = MODE.recorder
+        if recorder is not None and recorder.made(self):
+            recorder.own[id(before)] = before
+        elif recorder is not None:
+            recorder.refuse("the shape of a tensor from outside was changed in place")
         view = function(before, *args)
-        # Views of this tensor made before are reckoned from its old shape: they cannot go on.
-        self._reshaped = True
+        self._reshaped |= self._view is None and view._view is not None
         for name in ("_array", "_version", "_requires_grad", "_grad_fn", "_output_number", "_view"):
             setattr(self, name, getattr(view, name))
         self._version[0] += 1

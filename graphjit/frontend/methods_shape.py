@@ -168,7 +168,7 @@ class SizeMethods:
     @property
     def _base(self: Any) -> Any:
         """The tensor that this one is a view of."""
-        return None if self._view is None else self._view.base
+        return None if self._view is None or self._reshaped else self._view.owner
 
 
 class ShapeMethods(ViewMethods, SizeMethods):

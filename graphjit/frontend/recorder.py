@@ -51,6 +51,8 @@ class Root:
     source: Source | None = None
     initial: Value | None = None
     version: int = 0
+    #: whether a write was noted in the version that it shares with its views
+    versioned: bool = False
 
     @property
     def root(self) -> Root:
@@ -110,6 +112,8 @@ class Recorder:
         #: numbers handed to Python that stay symbolic; `exact` where they may not
         self.symbols: list[SymNumber] = []
         self.exact = False
+        #: versions of what the call has reached through `.data`, by id
+        self.data_versions: dict[int, list[int]] = {}
         #: tensors made by the call, by id
         self.own: dict[int, Tensor] = {}
         #: modules made by the call, by id
@@ -244,6 +248,7 @@ class Recorder:
         else:
             root.value = new
         root.version += 1
+        root.versioned |= id(target._version) not in self.data_versions
         entry.value, entry.version = new, root.version
 
     def _bind(self, op: Op) -> Callable[..., Any]:

@@ -26,13 +26,20 @@ from .tape import TENSORS, Node, propagate, run_backward
 class View:
     """How a tensor looks into another: `chain` of view ops applied to `base`.
 
-    `version` is that of the storage when the view's place on the tape was last right.
+    `owner` is the tensor that the view was taken of, or the one that that is a view of. `version`
+    is that of the storage when the view's place on the tape was last right.
     """
 
-    base: Tensor
+    owner: Tensor
     chain: tuple[tuple[Op, dict[str, Any]], ...]
     version: int
     differentiable: bool
+
+    @property
+    def base(self) -> Tensor:
+        """The owner; if that was given another shape in place since, what it was before."""
+        now = self.owner._view
+        return self.owner if now is None else now.owner
 
     def renewed(self, version: int) -> View:
         return replace(self, version=version)
@@ -54,6 +61,7 @@ class Tensor(Methods):
     _view: View | None = None
     _hooks: list[Callable[..., Any]] | None = None
     _retains_grad: bool = False
+    #: whether this is not a view of another tensor, but looks into itself as it was made
     _reshaped: bool = False
     __array_priority__ = 1000
 
@@ -157,11 +165,6 @@ class Tensor(Methods):
     def _renew(self, view: View) -> None:
         """Find this view's place on the tape again after its base was written through another."""
         if view.base._requires_grad:
-            if view.base._reshaped:
-                raise locate(RuntimeError(
-                    "a view was used after its base had been given another shape in place and "
-                    "then been written to; take the view anew"
-                ))
             recorder, MODE.recorder = MODE.recorder, None
             try:
                 with grad_mode(True):
@@ -196,7 +199,7 @@ class Tensor(Methods):
             self._view = View(parent, ((op, attrs),), self._version[0], MODE.grad)
         else:
             self._view = View(
-                view.base, (*view.chain, (op, attrs)), self._version[0],
+                view.owner, (*view.chain, (op, attrs)), self._version[0],
                 view.differentiable and MODE.grad,
             )
 
@@ -222,11 +225,14 @@ class Tensor(Methods):
         return result
 
     def detach_(self) -> Tensor:
-        """Take this tensor off the tape, in place."""
+        """Take this tensor off the tape, in place. RuntimeError for a view, as PyTorch raises."""
+        if self._view is not None and not self._reshaped:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         if self._requires_grad:
             restructured(self)
-        self._grad_fn = None
-        self._requires_grad = False
+        for tensor in (self,) if self._view is None else (self, self._view.owner):
+            tensor._grad_fn = None
+            tensor._requires_grad = False
         return self
 
     @property
@@ -236,6 +242,8 @@ class Tensor(Methods):
         result._version = [0]
         if result._view is not None:
             result._view = result._view.renewed(0)
+        if MODE.recorder is not None:
+            MODE.recorder.data_versions[id(result._version)] = result._version
         return result
 
     @data.setter

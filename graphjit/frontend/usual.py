@@ -253,10 +253,10 @@ class _Writer:
                 yield f"array({self.floats[source.position]})"
 
     def _effects(self, grads: str | None) -> Iterator[str]:
-        captured = [t._version for t in self.variant.written if isinstance(t, Tensor)]
+        captured = [t._version for t in self.variant.versioned if isinstance(t, Tensor)]
         if captured:
             yield f"for version in {self.name(captured)}: version[0] += 1"
-        for written in self.variant.written:
+        for written in self.variant.versioned:
             if isinstance(written, int):
                 yield f"{self.tensors[written]}._version[0] += 1"
         for number, out in enumerate(self.recording.outputs):

@@ -173,7 +173,8 @@ class Variant:
         self.late = [
             (n, out.source) for n, out in enumerate(recording.outputs) if isinstance(out, Late)
         ]
-        self.written = self._written_tensors()
+        self.written = _found_again(recording.written)
+        self.versioned = _found_again(recording.versioned)
         self.added_to = [source for source in self.written if isinstance(source, GradOf)]
         self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
@@ -212,17 +213,6 @@ class Variant:
         self.cells = [(g.container, g.thing, g) for g in cells]
         self.globals = [(g.container, g.key, g.thing, g) for g in names]
         self.others = [g for g in guards if g not in cells and g not in names]
-
-    def _written_tensors(self) -> list[Tensor | int | GradOf]:
-        table: list[Tensor | int | GradOf] = []
-        for source in self.recording.written:
-            if isinstance(source, Captured):
-                table.append(source.tensor)
-            elif isinstance(source, Argument):
-                table.append(source.position)
-            elif isinstance(source, GradOf):
-                table.append(source)
-        return table
 
     # --- is it for these arguments? -----------------------------------------------------------
 
@@ -451,7 +441,7 @@ class Variant:
         recording = self.recording
         for slot, order in recording.orders.items():
             outputs[slot] = reordered(outputs[slot], order)
-        for target in self.written:
+        for target in self.versioned:
             if isinstance(target, Tensor):
                 target._version[0] += 1
             elif isinstance(target, int):
@@ -488,6 +478,19 @@ class Variant:
         for number, source in self.late:
             results[number] = source.read()
         return unflatten(self.result, iter(results))  # gradients are left over
+
+
+def _found_again(sources: Iterable[Source]) -> list[Tensor | int | GradOf]:
+    """Tensors from outside as what finds them: themselves, positions of arguments, `.grad`s."""
+    table: list[Tensor | int | GradOf] = []
+    for source in sources:
+        if isinstance(source, Captured):
+            table.append(source.tensor)
+        elif isinstance(source, Argument):
+            table.append(source.position)
+        elif isinstance(source, GradOf):
+            table.append(source)
+    return table
 
 
 def _pinned(reached: dict[int, Tensor], tensors: Sequence[Tensor]) -> list[tuple[Tensor, int]]:

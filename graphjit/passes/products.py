@@ -177,7 +177,7 @@ def _terms(site: Site, root: Node) -> list[Value]:
 
 def _kind_of_term(node: Node | None) -> tuple[str, Shape] | None:
     """Terms with equal keys can be joined; None for those that cannot be joined to any."""
-    if node is None or node.output.ndim != 2:
+    if node is None or node.op.name not in ("matmul", "sum") or node.output.ndim != 2:
         return None
     if node.op.name == "matmul" and all(value.ndim == 2 for value in node.inputs):
         return "matmul", ()

@@ -319,3 +319,51 @@ def test_empty_tensors():
         return gj.cat([empty, x]), empty.view(0, 4), x[:0].sum()
 
     return step
+
+
+@trap(variants=1)
+def test_a_shape_changed_in_place():
+    """A tensor that the function has made may be given another shape in place."""
+
+    def step(x):
+        y = x * 2
+        first = y[:1]
+        y.unsqueeze_(0).t_()
+        first.add_(1)
+        y.squeeze_()
+        rows = x.expand(3, 4).clone()
+        rows.t_()[1] = 0
+        return y, rows, first * 1
+
+    return step
+
+
+@trap(variants=1)
+def test_a_shape_changed_in_place_under_gradients():
+    """So may one that the tape follows, or a view of it."""
+    weight = gj.ones(3, 4, requires_grad=True)
+
+    def step(x):
+        weight.grad = None
+        y = weight * x
+        part = y[1:]
+        part.t_()
+        part.mul_(2)
+        y.transpose_(0, 1)
+        (y * y).sum().backward()
+        return part.detach() * 1, weight.grad
+
+    return step
+
+
+@trap(variants=1)
+def test_writes_through_data_are_not_counted():
+    """What `.data` writes to does not count as modified, neither eagerly nor in a replay."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        weight.data.mul_(0.9)
+        weight.data[1:].add_(x[1:])
+        return weight.detach() * x, weight._version[0]
+
+    return step

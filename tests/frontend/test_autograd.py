@@ -388,6 +388,19 @@ def test_changing_one_factor_spares_the_other():
     assert_equal(program)
 
 
+def test_a_view_cannot_be_detached_in_place():
+    def program(t):
+        x = t.ones(3, requires_grad=True)
+        results = []
+        for view in (x[:2], t.ones(3)[1:], x.unbind()[0], x.detach()[:1]):
+            with pytest.raises(RuntimeError, match="Can't detach views in-place. Use detach"):
+                view.detach_()
+            results.append(view.requires_grad)
+        return results
+
+    assert_equal(program)
+
+
 def test_detach_and_data():
     def program(t):
         x = t.ones(3, requires_grad=True)
@@ -517,3 +530,57 @@ def test_a_retained_gradient_is_what_all_hooks_have_left():
     y.register_hook(lambda grad: grad * 5)
     y.sum().backward()
     assert y.grad.tolist() == [5] * 3 and x.grad.tolist() == [10] * 3
+
+
+def test_views_of_a_tensor_given_another_shape_in_place():
+    """A view taken before had no place on the tape any more, and writes through it went astray."""
+
+    def program(t):
+        x = t.arange(12.0).reshape(3, 4).requires_grad_()
+        results = []
+        for change in (lambda v: v.t_(), lambda v: v.unsqueeze_(1).squeeze_().transpose_(0, 1)):
+            x.grad = None
+            y = x * 2
+            row = y[1]
+            change(y)
+            row.mul_(3)
+            y.add_(1)
+            column = y[:, 2]
+            column.mul_(5)
+            results += [y.shape, row, column, y._base is None, row._base is y]
+            (y * y).sum().backward(retain_graph=True)
+            results.append(x.grad.clone())
+            row.sum().backward()
+            results.append(x.grad)
+        return results
+
+    assert_equal(program)
+
+
+def test_detaching_what_was_given_another_shape_in_place():
+    def program(t):
+        x = t.ones(3, 4, requires_grad=True)
+        y = x * 2
+        y.t_()
+        y.detach_()
+        y.mul_(2)
+        return [y, y.requires_grad, y.is_leaf]
+
+    assert_equal(program)
+
+
+@pytest.mark.parametrize("change", [
+    lambda v, y: v.mul_(y), lambda v, y: v.unsqueeze_(0), lambda v, y: v.t_(),
+])  # fmt: skip
+def test_views_of_leaves_are_not_changed_in_place(change):
+    """`unsqueeze_` of a view of a parameter went through."""
+
+    def program(t):
+        x = t.ones(3)
+        v = x[:2]
+        x.requires_grad_()
+        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is"):
+            change(v, t.ones(2, requires_grad=True))
+        return [x, v.shape]
+
+    assert_equal(program)

@@ -84,6 +84,20 @@ def f(a: f32[3, 5], y: f32[1, 5]):
     return add(y, s)
 """,
     ),
+    "a sum of many terms, some of them results of ops with several": (
+        """
+def f(a: f32[3, 5]):
+    v, w = sort(a, dim=1, descending=False)
+    p, q = sort(exp(a), dim=1, descending=False)
+    return add(add(add(v, p), a), a)
+""",
+        """
+def f(a: f32[3, 5]):
+    v, w = sort(a, dim=1, descending=False)
+    p, q = sort(exp(a), dim=1, descending=False)
+    return add(add(add(v, p), a), a)
+""",
+    ),
     "slices of a pointwise result": (
         """
 def f(x: f32[4, 8], b: f32[8], c: f32[4, 1]):
