@@ -80,7 +80,7 @@ def finish(
         [element_strides(root.array) for root in recorder.inputs],
         [root.source for root in recorder.inputs if root.source is not None],
         [root.source for root in written if root.source is not None],
-        [root.source for root in written if root.source is not None and root.versioned],
+        [r.source for r in recorder.inputs if r.source is not None and r.versioned],
         outputs,
         orders,
         grads,

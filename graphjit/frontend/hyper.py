@@ -51,7 +51,7 @@ class HyperSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unchanged:
-    """1.0 while the entry under `key` of a dict is the same object as, or equals, `value`."""
+    """1.0 while the entry under `key` of a dict is the same object as `value`, or alike."""
 
     table: dict[Any, Any]
     key: Any
@@ -62,7 +62,16 @@ class Unchanged:
         if found is self.value:
             return 1.0
         by_identity = isinstance(found, _BY_IDENTITY) or isinstance(self.value, _BY_IDENTITY)
-        return float(not by_identity and found == self.value)
+        return float(not by_identity and alike(found, self.value))
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether values are equal and of one type: 1 and 1.0 are not, nor are 0.0 and -0.0."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return bool(a == b) and (not isinstance(a, float) or str(a) == str(b))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

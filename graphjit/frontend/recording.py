@@ -240,7 +240,8 @@ class Recording:
         graph: outputs are the results, then gradients, to which `grads` points, then what guard
             points saw exactly (from `first_seen` on), then what effects are told, then what a
             backward needs.
-        versioned: those of `written` whose version tells of it: writes through `.data` do not.
+        versioned: inputs whose version tells of writes: of those, too, that change nothing, but not
+            of those through `.data`.
         effects: Python code to be run after a replay, in order, given the outputs.
         aliases: inputs and what else was the same array as they.
         orders: the dimensions from the outermost, for values that do not lie in C order.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ..frontend.hyper import enter, entry, guard_entry, guard_items
+from ..frontend.hyper import alike, enter, entry, guard_entry, guard_items
 from ..frontend.mode import MODE
 from ..frontend.state import VERSIONS, SelfGuarding
 
@@ -173,7 +173,7 @@ class ParamGroup(Watched):
         if MODE.recorder is not None:
             MODE.recorder.refuse("a hyper-parameter is set inside the traced function")
         if _same_shape(old, new):
-            if old == new:
+            if alike(old, new):
                 return
             VERSIONS.hyper += 1
         else:

@@ -361,9 +361,35 @@ def test_writes_through_data_are_not_counted():
     """What `.data` writes to does not count as modified, neither eagerly nor in a replay."""
     weight = gj.ones(4, requires_grad=True)
 
-    def step(x):
+    @traced
+    def shrink(x):
         weight.data.mul_(0.9)
         weight.data[1:].add_(x[1:])
-        return weight.detach() * x, weight._version[0]
+
+    def step(x):
+        weight.grad = None
+        square = weight * weight
+        shrink(x)
+        square.sum().backward()
+        return weight.grad
+
+    return step
+
+
+@trap(variants=1)
+def test_writes_that_change_nothing_are_counted():
+    """A tensor copied onto itself counts as modified."""
+    weight = gj.ones(4, requires_grad=True)
+
+    @traced
+    def touch(x):
+        alias = weight.detach()
+        alias.copy_(alias)
+        return x * 2
+
+    def step(x):
+        square = weight * weight
+        touch(x)
+        square.sum().backward()
 
     return step

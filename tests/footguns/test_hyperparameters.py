@@ -498,6 +498,22 @@ def test_rates_of_other_types_read_by_the_function():
     return step, change
 
 
+@trap(calls=20, every=4)
+def test_rates_that_become_equal_ones_of_another_type():
+    """A rate of 1.0 may become 1, or 0.0 become -0.0: both are equal, and not the same."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=1.0)
+
+    def step(x):
+        group = optimizer.param_groups[0]
+        return isinstance(group["lr"], float), gj.full((1,), 1.0) / group["lr"], str(group["lr"])
+
+    def change(n):
+        optimizer.param_groups[0]["lr"] = (1, 1.0, 0.0, -0.0)[n - 1]
+
+    return step, change
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @trap(arguments=lambda call: (gj.arange(4.0) + call, 0.1 / (1 + call), call % 2), replays=6)
 def test_rates_set_by_the_function(optimizer):
