@@ -278,7 +278,8 @@ def _one(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 class _Walk:
     """One backward pass. Gradients wait for their node; the newest node that has any comes next,
 
-    because all that it was used for is newer.
+    because all that it was used for is newer. Those of leaves wait for the end, so that hooks see
+    their sums, and nothing is added to a `.grad` that shares memory with what is still to be read.
     """
 
     def __init__(
@@ -291,6 +292,8 @@ class _Walk:
         self.pending: dict[Node, list[Any]] = {}
         self.heap: list[tuple[int, Node]] = []
         self.captured: dict[Any, Any] = {}
+        #: leaves by id, their gradients so far, and whether those are sums made here
+        self.arrived: dict[int, tuple[Tensor, Any, bool]] = {}
         self.wanted = None if inputs is None else {edge_key(t): t for t in inputs}
         self.inputs = inputs
         self.recorder = MODE.recorder
@@ -318,6 +321,7 @@ class _Walk:
                 self._receive(node, waiting)
                 if self.wanted is None or node in self.useful:
                     self._visit(node, waiting)
+        self._settle()
         if self.inputs is None:
             return []
         return [self.captured.get(edge_key(t)) for t in self.inputs]
@@ -360,11 +364,8 @@ class _Walk:
                     pass
                 elif edge.__class__ is tuple:
                     self._send(edge, grad)
-                elif edge._hooks:
-                    self._arrive(edge, grad)
                 else:
-                    # This frame's `grad` and getrefcount's own argument make two.
-                    edge._accumulate_array(grad, getrefcount(grad) > 2)
+                    self._arrive(edge, grad)
 
     def _receive(self, node: Node, waiting: list[Any]) -> None:
         """The gradients of a node's outputs are complete."""
@@ -424,19 +425,32 @@ class _Walk:
         waiting[number] = grad if before is None else self.F.add(before, grad)
 
     def _arrive(self, leaf: Tensor, grad: Any) -> None:
-        if self.wanted is not None:
-            key = id(leaf)
-            if key in self.wanted:
-                before = self.captured.get(key)
-                self.captured[key] = grad if before is None else self.F.add(before, grad)
+        """Add `grad` to what a leaf is to get."""
+        key = id(leaf)
+        if self.wanted is not None and key not in self.wanted:
             return
-        if leaf._hooks:
-            grad = self._run_hooks(leaf._hooks, grad)
-        if self.wrap:
-            leaf._accumulate_tensor(grad, self.create)
-            return
-        # This frame's `grad` and getrefcount's own argument make two.
-        leaf._accumulate_array(grad, getrefcount(grad) > 2)
+        before = self.arrived.get(key)
+        if before is None:
+            self.arrived[key] = (leaf, grad, False)
+        elif before[2] and before[1].dtype == grad.dtype:
+            np.add(before[1], grad, out=before[1])
+        else:
+            total = self.F.add(before[1], grad)
+            self.arrived[key] = (leaf, total, total.__class__ is np.ndarray)
+
+    def _settle(self) -> None:
+        """Hand leaves their gradients, the first to have arrived first."""
+        for key in list(self.arrived):
+            leaf, grad, _ = self.arrived.pop(key)
+            if leaf._hooks:
+                grad = self._run_hooks(leaf._hooks, grad)
+            if self.wanted is not None:
+                self.captured[key] = grad
+            elif self.wrap:
+                leaf._accumulate_tensor(grad, self.create)
+            else:
+                # This frame's `grad` and getrefcount's own argument make two.
+                leaf._accumulate_array(grad, getrefcount(grad) > 2)
 
     def _as_root(self, grad: Any) -> Any:
         if isinstance(grad, np.ndarray):

@@ -584,3 +584,53 @@ def test_views_of_leaves_are_not_changed_in_place(change):
         return [x, v.shape]
 
     assert_equal(program)
+
+
+def test_hooks_of_leaves_see_the_sum():
+    """The hook of a leaf used several times was called with each part, or not by `grad`."""
+
+    def program(t):
+        results = []
+        p = t.arange(3.0).requires_grad_()
+        p.register_hook(lambda g: results.append(g.clone()))
+        p.register_hook(lambda g: g.clamp(-4, 4) * 10)
+        for run in (
+            lambda: (p * 2 + p.sin() + p * 3).sum().backward(),
+            lambda: t.autograd.backward([p.sum(), (p * 2).sum()]),
+            lambda: (p * 2 + p * p).sum().backward(inputs=[p]),
+            lambda: results.append(t.autograd.grad((p * 2 + p * 3).sum(), p)[0]),
+            lambda: results.append(
+                t.autograd.grad((p * p).sum(), p, create_graph=True)[0].detach()
+            ),
+            lambda: p.backward(t.ones(3)),
+        ):
+            run()
+            results.append(p.grad.clone())
+        return results
+
+    assert_equal(program)
+
+
+def test_a_gradient_that_shares_memory_with_its_leaf():
+    """The first part of the gradient was added to it before the second was computed."""
+
+    def program(t):
+        p = t.arange(3.0).requires_grad_()
+        p.grad = p.detach()
+        (p * p + p * p.exp()).sum().backward()
+        return [p, p.grad]
+
+    assert_equal(program)
+
+
+def test_gradients_of_leaves_of_no_dimensions_and_of_many_uses():
+    def program(t):
+        p, q = t.tensor(2.0, requires_grad=True), t.ones(2, requires_grad=True)
+        total = p * 0
+        for k in range(5):
+            total = total + (p * k * q).sum()
+        for _ in range(2):
+            total.backward(retain_graph=True)
+        return [p.grad, q.grad]
+
+    assert_equal(program)
