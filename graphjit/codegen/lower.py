@@ -189,7 +189,7 @@ def _call(program: Program) -> KernelCall:
     bytes_needed = sum(_bytes(local, program) for local in scheduled.locals)
     kernel = Kernel(
         tuple(_buffer(slot, nest) for slot in program.slots),
-        _sizes(program, parallel),
+        _sizes(program, parallel, {axis for local in scheduled.locals for axis in local.axes}),
         tuple(dtype for _, dtype in program.scalars),
         scheduled.locals,
         scheduled.body,
@@ -207,11 +207,11 @@ def _fixed(length: int) -> int | None:
     return length if length == TILE else None
 
 
-def _sizes(program: Program, parallel: Sequence[int]) -> tuple[int, ...]:
-    """Axes whose extents the kernel asks for: it has no use for that of its outermost loop."""
+def _sizes(program: Program, parallel: Sequence[int], kept: set[int]) -> tuple[int, ...]:
+    """Axes whose extents the kernel asks for: that of its outermost loop only if it is `kept`."""
     counts = {split.axis for split in program.splits}
     bases = {split.base for split in program.splits}
-    unused = counts | (set(parallel[:1]) - bases)
+    unused = counts | (set(parallel[:1]) - bases - kept)
     return tuple(axis for axis in range(len(program.extents)) if axis not in unused)
 
 

@@ -181,6 +181,18 @@ def test_whole_arrays_are_gone_over_several_times(shape):
     check(normalised, np.moveaxis(normal(*shape), 0, -1))
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (40, 7), (300, 3)])
+def test_what_an_outermost_loop_keeps_for_the_next_one(shape):
+    """The size of what is kept was no argument of the kernel."""
+
+    def function(b, x, total):
+        kept = b.tanh(x)
+        factor = b.sum(total, dims=(0, 1))
+        return kept, b.mul(factor, b.sub(b.mul(kept, kept), 1.0))
+
+    check(function, normal(shape[0], 1, dtype=np.float64), normal(1, shape[1], dtype=np.float64))
+
+
 def test_results_that_lack_an_axis_of_the_others():
     x, y, z = normal(30, 1), normal(1, 40), normal(1, 1)
     check(lambda b, x, y, z: (b.add(x, y), b.exp(x), b.neg(y), b.mul(z, 2.0)), x, y, z)

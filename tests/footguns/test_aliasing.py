@@ -393,3 +393,15 @@ def test_writes_that_change_nothing_are_counted():
         square.sum().backward()
 
     return step
+
+
+@trap(arguments=lambda call: ((gj.arange(4.0) + call)[1:] if call > 2 else gj.arange(3.0),), calls=6,
+      eager="from outside was detached")
+def test_an_argument_detached_in_place():
+    """Views cannot be detached in place: whether an argument is one shows."""
+
+    def step(x):
+        x.detach_()
+        return x * 2
+
+    return step
