@@ -254,10 +254,23 @@ class Scalar:
 
 Formula = Callable[..., Scalar]
 Coefficients = Sequence[float]
+#: from so many coefficients on, even and odd powers of a polynomial are summed apart
+LONG = 6
 
 
 def polynomial(x: Scalar, coefficients: Coefficients) -> Scalar:
-    """`c0 + c1 x + c2 x**2 + ...` by Horner's rule: iterations of the loop overlap, not terms."""
+    """`c0 + c1 x + c2 x**2 + ...` by Horner's rule; if long, even and odd powers apart.
+
+    Iterations of the loop overlap, but long chains fill the processor's window before the next.
+    """
+    if len(coefficients) < LONG:
+        return horner(x, coefficients)
+    square = x * x
+    return horner(square, coefficients[::2]) + x * horner(square, coefficients[1::2])
+
+
+def horner(x: Scalar, coefficients: Coefficients) -> Scalar:
+    """The same in one chain."""
     *rest, last = coefficients
     total = x.const(last)
     for coefficient in reversed(rest):

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from . import coefficients
-from .emit import Scalar, nearest, polynomial
+from .emit import Scalar, horner, nearest, polynomial
 from .rare import rarely
 
 
@@ -117,9 +117,9 @@ def acos(x: Scalar) -> Scalar:
 
 
 def atan_near(x: Scalar) -> Scalar:
-    """atan(x) for 0 <= x <= 1."""
+    """atan(x) for 0 <= x <= 1. Sums of its even and odd terms cancel: they are added in turn."""
     square = x * x
-    return x * square * polynomial(square, coefficients.ATAN[x.format.name]) + x
+    return x * square * horner(square, coefficients.ATAN[x.format.name]) + x
 
 
 def atan(x: Scalar) -> Scalar:
