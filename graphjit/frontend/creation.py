@@ -44,6 +44,7 @@ def fresh(array: np.ndarray) -> Tensor:
         return filled(array.shape, array.flat[0].item(), dtypes.from_numpy(array.dtype))
     if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
         turned: Tensor = TENSORS.permute(fresh(array.T), dims=tuple(reversed(range(array.ndim))))
+        turned._view = None  # nobody knows the other one
         return turned
     # What Python computed it from is guarded. The copy is what the user may write to.
     made: Tensor = TENSORS.clone(Tensor._of(array))

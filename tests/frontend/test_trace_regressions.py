@@ -213,6 +213,13 @@ def test_positions_have_the_strides_that_they_have_eagerly():
         assert traced(gj.ones(2, 3)).stride() == gj.ones(2, 3).nonzero().stride() == (1, 6)
 
 
+def test_positions_are_no_view():
+    """What `nonzero` gave was a view while it was recorded, and could not be detached in place."""
+    step = gj.trace(lambda x: x.nonzero().detach_()._base)
+    for _ in range(3):
+        assert step(gj.ones(2, 3)) is None
+
+
 def test_tensors_in_a_tuple_that_is_passed_again():
     """The same tuple passed again raised an IndexError: the tensors in it were not found."""
     p, pair = gj.ones(2), (gj.zeros(2), gj.ones(2))

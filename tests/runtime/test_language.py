@@ -370,3 +370,21 @@ def test_numbers_are_not_conditions():
 def test_types_are_not_for_python():
     with pytest.raises(TypeError, match="outside a kernel"):
         f32(1)
+
+
+def test_options_of_llvm_are_for_versions_known_to_have_them(monkeypatch):
+    """An option that LLVM does not know ends the process."""
+    llvm, given = objects.initialise_llvm(), []
+    set_option = llvm.set_option
+
+    def noting(name, option):
+        given.append(option)
+        set_option(name, option)
+
+    monkeypatch.setattr(llvm, "set_option", noting)
+    text = "def kernel(table, begin, end):\n    x = begin + end\n"
+    compile_text(text, {})
+    assert given == ["--enable-misched=false", "--enable-misched=true"]
+    monkeypatch.setattr(llvm, "llvm_version_info", (99, 0, 0))
+    compile_text(text, {})
+    assert len(given) == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,8 @@ KERNEL = (i64, i64, i64)
 #: How far LLVM optimises: kernels written with vectors run no faster for more than the first level,
 #: which takes half the time of the third; those of plain loops, for more than the second.
 _BY_HAND, _LOOPS = 1, 2
+#: Versions of LLVM that are known to have the option below; an unknown option ends the process.
+_SCHEDULED_BY_OPTION = range(14, 23)
 
 
 def compile_kernel(
@@ -87,5 +90,25 @@ def machine_code(text: str, level: int = _LOOPS) -> bytes:
     module.verify()
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    code: bytes = machine.emit_object(module)
+    with _in_order(level == _LOOPS):
+        code: bytes = machine.emit_object(module)
     return code
+
+
+@contextmanager
+def _in_order(wanted: bool) -> Iterator[None]:
+    """Instructions stay where the optimiser has put them, the vectors of an iteration in turns.
+
+    LLVM's scheduler, to spare registers, puts one vector after the other, and the processor then
+    waits for each in turn: long elementwise kernels take a quarter longer. The option is the
+    process's, since functions and machines have none.
+    """
+    llvm = initialise_llvm()
+    if not wanted or llvm.llvm_version_info[0] not in _SCHEDULED_BY_OPTION:
+        yield
+        return
+    llvm.set_option("graphjit", "--enable-misched=false")
+    try:
+        yield
+    finally:
+        llvm.set_option("graphjit", "--enable-misched=true")
