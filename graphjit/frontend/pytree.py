@@ -1,31 +1,60 @@
-"""Nested lists, tuples and dicts of tensors: taken apart into leaves, and put together again."""
+"""Nested lists, tuples, dicts and objects of tensors: taken apart, and put together again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from .plain import Layout, own_dict
+from .results import Result
 from .size import Size
 from .symnumber import SymNumber
 from .tensor import Tensor
 
 
-def flatten(value: Any, leaves: list[Any], static: Callable[[Any], Any]) -> Any:
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Makes objects of a class written in Python from the values of these attributes."""
+
+    cls: type
+    names: tuple[str, ...]
+
+    def __call__(self, *values: Any) -> Any:
+        made: Any = object.__new__(self.cls)
+        slots, space = Layout.of(self.cls).slots, own_dict(made)
+        for name, value in zip(self.names, values, strict=True):
+            if name in slots:
+                object.__setattr__(made, name, value)
+            else:
+                space[name] = value
+        return made
+
+
+def flatten(
+    value: Any,
+    leaves: list[Any],
+    static: Callable[[Any], Any],
+    attributes: Callable[[Any], dict[str, Any] | None] = lambda value: None,
+) -> Any:
     """Append the tensors in `value` to `leaves`; returns the tree, hashable if `static` is.
 
-    A tensor's place in the tree is `LEAF`, as is that of a symbolic number; anything that is no
-    container becomes `static(it)`.
+    A tensor's place in the tree is `LEAF`, as is that of a symbolic number. Objects consist of what
+    `attributes` gives; anything else that is no container becomes `static(it)`.
     """
     if isinstance(value, Tensor) or (type(value) is SymNumber and value.tensor is not None):
         leaves.append(value)
         return LEAF
     kind = type(value)
-    if kind in (list, tuple, Size) or (isinstance(value, tuple) and hasattr(value, "_fields")):
-        return (kind, tuple(flatten(item, leaves, static) for item in value))
+    if takes_items(kind) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+        return (kind, tuple([flatten(item, leaves, static, attributes) for item in value]))
+    found = value if kind is dict else attributes(value)
+    if found is None:
+        return (None, static(value))
+    items = [flatten(item, leaves, static, attributes) for item in found.values()]
     if kind is dict:
-        items = tuple((key, flatten(item, leaves, static)) for key, item in value.items())
-        return (kind, items)
-    return (None, static(value))
+        return (kind, tuple(zip(found, items, strict=True)))
+    return (Instance(kind, tuple(found)), tuple(items))
 
 
 #: stands for a tensor in a tree
@@ -42,7 +71,12 @@ def unflatten(tree: Any, leaves: Iterator[Any]) -> Any:
     if kind is dict:
         return {key: unflatten(item, leaves) for key, item in content}
     items = [unflatten(item, leaves) for item in content]
-    return kind(items) if kind in (list, tuple, Size) else kind(*items)
+    return kind(items) if takes_items(kind) else kind(*items)
+
+
+def takes_items(kind: Any) -> bool:
+    """Whether a container is made of its items in one list; else each is an argument."""
+    return kind in (list, tuple, Size) or (type(kind) is type and issubclass(kind, Result))
 
 
 def first_places(leaves: Sequence[Tensor]) -> tuple[int, ...]:

@@ -189,6 +189,10 @@ class Reads:
         """Whether `value` was there before the call, and not made by it."""
         if isinstance(value, (type, ModuleType, BuiltinFunctionType, Enum)):
             return True
+        return self.has_seen(value)
+
+    def has_seen(self, value: Any) -> bool:
+        """Whether the function, or what it leads to, refers to `value`."""
         return self.seen.get(id(value)) is value
 
     # --- before it runs -----------------------------------------------------------------------
@@ -309,7 +313,10 @@ class Reads:
         code = function.__code__
         if code.co_filename.startswith(PACKAGE) or is_library(function.__module__):
             return
-        self.names |= set(_names(code))
+        mentioned = set(_names(code))
+        if "type" in mentioned and _has_type_of_self_only(code):
+            mentioned.discard("type")
+        self.names |= mentioned
         names = _globals(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded", name)
@@ -418,6 +425,13 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+def _has_type_of_self_only(code: CodeType) -> bool:
+    """Whether all uses of `type` are `type(self)`, as in methods that dataclasses have."""
+    pairs = [pair for part in _nested(code) for pair in pairwise(dis.get_instructions(part))]
+    uses = [following for this, following in pairs if this.argval == "type"]
+    return all(use.opname.startswith("LOAD_FAST") and use.argval == "self" for use in uses)
 
 
 def _imports(code: CodeType, package: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import dtypes
 from .mode import MODE
+from .plain import Layout
 from .tape import UNWRITTEN
 
 if TYPE_CHECKING:
@@ -157,6 +158,10 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
         for key, item in list(fields.items()):
             if id(item) in replaced:
                 dict.__setitem__(fields, key, replaced[id(item)])
+        for name in Layout.of(type(holder)).slots:
+            item = getattr(holder, name, None)
+            if id(item) in replaced:
+                object.__setattr__(holder, name, replaced[id(item)])
 
 
 def name_types(error: BaseException, symbols: list[SymNumber]) -> None:

@@ -29,6 +29,7 @@ from .interpreted import Interpreted
 from .locks import new_lock
 from .misses import miss_reason
 from .mode import MODE
+from .plain import attributes, is_plain_class
 from .pytree import flatten
 from .reads import Reads, watching
 from .recheck import rechecked
@@ -288,7 +289,8 @@ class Traced:
             reads.function(hook)
         try:
             leaves: list[Any] = []
-            tree = flatten(result, leaves, functools.partial(_returned, recorder, reads))
+            results = _Results(recorder, reads)
+            tree = flatten(result, leaves, results.static, results.attributes)
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
@@ -510,13 +512,40 @@ def _static(value: Any) -> Hashable:
     return snapshot(value)
 
 
-def _returned(recorder: Recorder, reads: Reads, value: Any) -> Any:
-    if type(value) is SymNumber:  # Python has seen it: it is a plain number by now
-        return value.value
-    found = is_opaque(value) and reads.knows(value) and id(value) not in recorder.modules
-    if not isinstance(value, SCALARS) and not found:
-        recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
-    return value
+class _Results:
+    """What a call returns besides tensors and containers of them."""
+
+    def __init__(self, recorder: Recorder, reads: Reads) -> None:
+        self.recorder = recorder
+        self.reads = reads
+        self.taken: set[int] = set()
+
+    def static(self, value: Any) -> Any:
+        """What every replay returns as it is; the recording is refused where it cannot."""
+        if type(value) is SymNumber:  # Python has seen it: it is a plain number by now
+            return value.value
+        if not isinstance(value, SCALARS) and not (is_opaque(value) and self._was_there(value)):
+            self.recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
+        return value
+
+    def attributes(self, value: Any) -> dict[str, Any] | None:
+        """Those of an object that the call has made, and that every replay makes anew."""
+        cls = type(value)
+        if (
+            isinstance(value, SCALARS)
+            or not is_plain_class(cls)
+            or cls.__module__.partition(".")[0] == "graphjit"
+            or hasattr(cls, "__del__")
+            or ("<locals>" in cls.__qualname__ and not self.reads.has_seen(cls))
+            or self._was_there(value)
+            or id(value) in self.taken
+        ):
+            return None
+        self.taken.add(id(value))
+        return attributes(value)
+
+    def _was_there(self, value: Any) -> bool:
+        return self.reads.knows(value) and id(value) not in self.recorder.modules
 
 
 def trace(function: Any = None) -> Any:

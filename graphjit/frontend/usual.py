@@ -19,7 +19,7 @@ import numpy as np
 from .guards import CHANGING, CodeGuard, Guard
 from .mode import MODE
 from .plain import PlainGuard
-from .pytree import LEAF
+from .pytree import LEAF, takes_items
 from .recording import Argument, Captured, Existing, FloatArgument, Fresh, Number, Output
 from .state import VERSIONS
 from .tensor import Tensor
@@ -305,7 +305,9 @@ class _Writer:
         if kind is list:
             return f"[{', '.join(items)}]"
         text = ", ".join(items) + "," * (len(items) == 1)
-        return f"({text})" if kind is tuple else f"{self.name(kind)}({text})"
+        if kind is tuple:
+            return f"({text})"
+        return f"{self.name(kind)}(({text}))" if takes_items(kind) else f"{self.name(kind)}({text})"
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

@@ -8,10 +8,12 @@ too; other changes to objects from outside make it run eagerly, with the reason.
 import copy
 import dataclasses
 
+import pytest
+
 import graphjit as gj
 from graphjit import nn
 
-from .harness import trap
+from .harness import traced, trap
 
 
 class Thing:
@@ -402,5 +404,97 @@ def test_logs_that_are_looked_into():
     def step(x):
         gj.debug.callback(thing.losses.append, x.sum().item())
         return x * len(thing.losses)
+
+    return step
+
+
+@dataclasses.dataclass
+class Output:
+    """What models return in many a library."""
+
+    loss: object
+    parts: list = dataclasses.field(default_factory=list)
+    norm: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    """One that cannot be written to once it is made, and has no `__dict__`."""
+
+    first: object
+    second: object
+
+
+@trap(variants=1)
+def test_objects_made_and_returned():
+    """An object that a call makes and returns is made anew by each: with its class and contents."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def step(x):
+        y = weight * x
+        inner = Thing(scaled=y.detach() * 3, rows=[Thing(mean=x.mean()), x])
+        return Output(y.sum(), [y, inner], y.norm().item()), Frozen(weight, Frozen(x * 2, None))
+
+    return step
+
+
+@trap(variants=1)
+def test_gradients_through_objects_made_and_returned():
+    """The loss in an object that a forward returns can be differentiated."""
+    weight = gj.ones(4, requires_grad=True)
+
+    @traced
+    def forward(x):
+        return Output((weight * x).square().sum())
+
+    def step(x):
+        weight.grad = None
+        forward(x).loss.backward()
+        return weight.grad
+
+    return step
+
+
+class Deleted(Thing):
+    """An object whose end shows."""
+
+    def __del__(self):
+        pass
+
+
+def _twice(x):
+    result = Output(x * 2)
+    return result, result
+
+
+def _cyclic(x):
+    result = Thing(value=x * 2)
+    result.me = result
+    return result
+
+
+def _of_a_class_of_its_own(x):
+    class Local(Thing):
+        pass
+
+    return Local(value=x * 2)
+
+
+@pytest.mark.parametrize(
+    "step", [_twice, _cyclic, _of_a_class_of_its_own, lambda x: Deleted(value=x * 2)]
+)
+@trap(eager="cannot be made anew")
+def test_objects_that_replays_could_not_make_alike(step):
+    """One object returned twice, or within itself, or whose class is new each time."""
+    return step
+
+
+@trap(variants=1)
+def test_numbers_beside_a_frozen_dataclass():
+    """Code that asks for `type(self)`, as frozen dataclasses do, leaves numbers symbolic."""
+    config = Frozen(2.0, "mean")
+
+    def step(x):
+        return (x * config.first).sum().item(), Frozen(x.mean().item(), config.second)
 
     return step

@@ -452,7 +452,6 @@ SHARED = Pair(1.0)
 @pytest.mark.parametrize(
     "make",
     [
-        lambda x: Pair(x * 2),
         lambda x: [nn.Linear(1, 1), x * 2],
         lambda x: {"value": lambda: x * 2},
         lambda x: (Pair(x).__init__, x * 2),
@@ -481,3 +480,15 @@ def test_a_mask_that_is_no_tensor():
     traced = gj.trace(lambda x: x.masked_select((True, False)))
     with pytest.raises(TypeError, match=r"argument 'mask' \(position 2\) must be Tensor"):
         traced(gj.ones(2))
+
+
+def test_results_in_containers_of_several_kinds():
+    """From the third replay on, a shape that was returned raised a TypeError."""
+    traced = gj.trace(lambda x: (x.shape, x.max(0), [x.topk(1), x.sort()], {"size": x[0].shape}))
+    for n in range(6):
+        x = gj.arange(6.0).reshape(2, 3) * (n - 2)
+        found = traced(x)
+        expected = (x.shape, x.max(0), [x.topk(1), x.sort()], {"size": x[0].shape})
+        assert repr(found) == repr(expected)
+        assert type(found[0]) is type(x.shape) and type(found[1]) is type(expected[1])
+    assert traced.stats()["replays"] == 5
