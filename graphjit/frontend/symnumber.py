@@ -9,6 +9,7 @@ check ends the replay.
 
 from __future__ import annotations
 
+import dis
 import gc
 import operator
 from collections import deque
@@ -167,8 +168,35 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
 def name_types(error: BaseException, symbols: list[SymNumber]) -> None:
     """Have Python's own TypeErrors name the type that was stood for."""
     if isinstance(error, TypeError) and "SymNumber" in str(error):
-        kind = type(symbols[-1].value).__name__
+        named = {type(symbol.value).__name__ for symbol in _named_where(error)}
+        kind = named.pop() if len(named) == 1 else type(symbols[-1].value).__name__
         error.args = (str(error).replace("SymNumber", kind), *error.args[1:])
+
+
+def _named_where(error: BaseException) -> list[SymNumber]:
+    """The symbols held by variables that are named in the expression that raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return []
+    steps = list(dis.get_instructions(trace.tb_frame.f_code))
+    failed = next((_extent(step) for step in steps if step.offset == trace.tb_lasti), None)
+    if failed is None:
+        return []
+    begin, end = failed
+    extents = [(step.argval, _extent(step)) for step in steps]
+    names = {name for name, e in extents if e is not None and begin <= e[0] and e[1] <= end}
+    variables = trace.tb_frame.f_locals.items()
+    return [x for name, x in variables if name in names and type(x) is SymNumber]
+
+
+def _extent(step: dis.Instruction) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Where the source of an instruction begins and ends; None if that is not known."""
+    if step.positions is None or None in step.positions:
+        return None
+    line, end_line, column, end_column = (int(n or 0) for n in step.positions)
+    return (line, column), (end_line, end_column)
 
 
 def settled(value: Any) -> Any:

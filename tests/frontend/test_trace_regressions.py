@@ -206,6 +206,17 @@ def test_python_errors_name_the_type_of_a_number():
         traced(gj.ones(2))
 
 
+def test_the_number_that_an_error_is_about():
+    """The error about a float named the type of the last number that was read, an int."""
+
+    def step(x, s):
+        n = x.max().item()
+        return s[0] if n else x
+
+    with pytest.raises(TypeError, match="'float' object is not subscriptable"):
+        gj.trace(step)(gj.arange(3), 2.0)
+
+
 def test_positions_have_the_strides_that_they_have_eagerly():
     """`nonzero` gave rows in another order of memory while it was recorded."""
     traced = gj.trace(lambda x: x.nonzero())
