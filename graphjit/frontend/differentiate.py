@@ -160,7 +160,7 @@ def _verify(
     }
     wanted = [tensor_of(owner, arguments) for owner in owners.values()]
     try:
-        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False)
+        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False, ())
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None

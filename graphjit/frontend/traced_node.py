@@ -5,7 +5,8 @@ Reads the backward that `differentiate` has cut off; compiles it when it is firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,11 +71,16 @@ class Again:
         present: Iterable[int],
         cotangents: Sequence[Tensor],
         create_graph: bool,
+        arrays: Iterable[tuple[Tensor, np.ndarray]],
     ) -> tuple[Tensor | None, ...]:
-        """The gradients of `wanted` from the roots whose numbers are `present`."""
+        """The gradients of `wanted` from the roots whose numbers are `present`.
+
+        The forward runs on the arrays that tensors from outside had, in case of new `.data`.
+        """
         with grad_mode(True):
-            for node in self.nodes:
-                self._run(node, known)
+            with _holding(arrays):
+                for node in self.nodes:
+                    self._run(node, known)
             roots = [known[self.roots[k]] for k in present]
             return grad(roots, wanted, cotangents, create_graph=create_graph, allow_unused=True)
 
@@ -87,6 +93,19 @@ class Again:
         outputs = apply(node.op, operands, node.kwargs)  # type: ignore[arg-type]
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         known.update(zip(node.outputs, outputs, strict=True))
+
+
+@contextmanager
+def _holding(arrays: Iterable[tuple[Tensor, np.ndarray]]) -> Iterator[None]:
+    """Tensors have these arrays for a while."""
+    changed = [(t, t._array, array) for t, array in arrays if t._array is not array]
+    for tensor, _, array in changed:
+        tensor._array = array
+    try:
+        yield
+    finally:
+        for tensor, array, _ in changed:
+            tensor._array = array
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +177,7 @@ class Differentiated:
         node.present, node.spent = [], set()
         node.counted = versions
         node.tensors = tuple(tensors)
-        node.seen = tuple([t._version[0] for t in self._inputs(node.tensors)])
+        node.seen = tuple([(t._version[0], t._array) for t in self._inputs(node.tensors)])
         return node
 
     def _inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -214,8 +233,8 @@ class TracedNode(TapeNode):
     #: cotangents of the last backward, and those of all that have used up their part of the tape
     present: list[int]
     spent: set[int]
-    #: versions of the tensors that running the forward again reads
-    seen: tuple[int, ...]
+    #: versions and arrays of the tensors that running the forward again reads
+    seen: tuple[tuple[int, np.ndarray], ...]
 
     def name(self) -> str:
         return self.differentiated.name
@@ -257,13 +276,14 @@ class TracedNode(TapeNode):
         self.versions = ()
         if all(self.spent & rivals for rivals in self.differentiated.rivals):
             self.saved = self.arrays = None
-            self.tensors, self.counted = (), {}
+            self.tensors, self.seen, self.counted = (), (), {}
 
     def _run_again(self, present: list[int], grads: list[Any], wrap: bool) -> list[Any]:
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
         made, tensors, saved = self.differentiated, self.tensors, self.saved
         assert saved is not None
-        for tensor, version in zip(made._inputs(tensors), self.seen, strict=True):
+        read = made._inputs(tensors)
+        for tensor, (version, _) in zip(read, self.seen, strict=True):
             if tensor._version[0] != version:
                 raise_modified(self, tensor._array, tensor._version[0], version)
         known = {
@@ -272,7 +292,8 @@ class TracedNode(TapeNode):
         }
         wanted = [tensor_of(owner, tensors) for owner in made.owners]
         given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
-        found = made.again.gradients(known, wanted, present, given, wrap and MODE.grad)
+        arrays = [(tensor, array) for tensor, (_, array) in zip(read, self.seen, strict=True)]
+        found = made.again.gradients(known, wanted, present, given, wrap and MODE.grad, arrays)
         return [g if wrap or g is None else g._array for g in found]
 
 

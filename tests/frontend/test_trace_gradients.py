@@ -167,3 +167,27 @@ def test_a_gradient_that_is_another_tensor_too():
         function(p.grad)
         found[-1] += [p.grad.tolist(), q.grad.tolist()]
     assert found[0] == found[1] == [[2, 2], [2, 2], [1, 1]]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("shape", [(3,), (2, 2)])
+@pytest.mark.parametrize("compute", [
+    lambda p, x: p * p * x, lambda p, x: p.exp() * p * x, lambda p, x: p * 2 + x,
+])  # fmt: skip
+def test_new_data_between_a_replay_and_its_backward(compute, shape, create_graph):
+    """Gradients of gradients ran the forward again on data that came after it."""
+
+    def outcome(wrap):
+        p = (gj.arange(3.0) + 1).requires_grad_()
+        function = wrap(lambda x: compute(p, x))
+        for _ in range(3):
+            result = function(gj.ones(3))
+        p.data = gj.full(shape, 2.0)
+        try:
+            grad = gj.autograd.grad(result.sum(), p, create_graph=create_graph)[0]
+            seconds = grad.sum() if grad.requires_grad else gj.zeros(())
+            return [round(number, 4) for number in [*grad.tolist(), seconds.item()]]
+        except RuntimeError as error:
+            return str(error)
+
+    assert outcome(gj.trace) == outcome(lambda function: function)
