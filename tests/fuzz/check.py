@@ -10,6 +10,7 @@ import numpy as np
 
 import graphjit
 from graphjit import config
+from graphjit.frontend import variant
 
 from . import data
 from .compare import Difference, differences
@@ -37,11 +38,16 @@ class Verdict:
 
 @contextmanager
 def backend(depth: str) -> Iterator[None]:
-    """Traced functions replay by the interpreter or by kernels; a fallback is an error."""
+    """Traced functions replay by the interpreter or by kernels; a fallback is an error.
+
+    Their generated calls are made for the second replay.
+    """
     before = config.override("BACKEND", depth), config.override("STRICT", True)
+    settled, variant.SETTLED = variant.SETTLED, 1
     try:
         yield
     finally:
+        variant.SETTLED = settled
         config.override("BACKEND", before[0])
         config.override("STRICT", before[1])
 
