@@ -427,6 +427,7 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
+@functools.lru_cache(maxsize=1024)
 def _has_type_of_self_only(code: CodeType) -> bool:
     """Whether all uses of `type` are `type(self)`, as in methods that dataclasses have."""
     pairs = [pair for part in _nested(code) for pair in pairwise(dis.get_instructions(part))]
@@ -436,15 +437,21 @@ def _has_type_of_self_only(code: CodeType) -> bool:
 
 def _imports(code: CodeType, package: str) -> Iterator[str]:
     """The modules that import statements in `code` name."""
-    before: list[Any] = [None, None]
-    for step in dis.get_instructions(code):
-        if step.opname == "IMPORT_NAME":
-            level = before[0].argval
-            yield resolve_name("." * level + step.argval, package) if level else step.argval
-        before = [before[1], step]
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _imports(constant, package)
+    for name, level in _imported(code):
+        yield resolve_name("." * level + name, package) if level else name
+
+
+@functools.lru_cache(maxsize=1024)
+def _imported(code: CodeType) -> tuple[tuple[str, int], ...]:
+    """Names of modules in import statements, with how many packages up they are looked for."""
+    found: list[tuple[str, int]] = []
+    for part in _nested(code):
+        before: list[Any] = [None, None]
+        for step in dis.get_instructions(part):
+            if step.opname == "IMPORT_NAME":
+                found.append((step.argval, before[0].argval))
+            before = [before[1], step]
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=1024)
