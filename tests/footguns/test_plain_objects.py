@@ -485,7 +485,7 @@ def _of_a_class_of_its_own(x):
 )
 @trap(eager="cannot be made anew")
 def test_objects_that_replays_could_not_make_alike(step):
-    """One object returned twice, or within itself, or whose class is new each time."""
+    """One object returned twice, or that holds itself, or whose class is new, ends recordings."""
     return step
 
 
