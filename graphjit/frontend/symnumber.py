@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_FACTOR, MAX_TERM = 1 << 31, 1 << 61
 #: integers below this are exact as floats
 MAX_EXACT = 1 << 53
+#: what holds items that cannot be exchanged
+FIXED = (tuple, frozenset, slice)
 
 
 class SymNumber:
@@ -99,6 +101,9 @@ class SymNumber:
     def __deepcopy__(self, memo: Any) -> Any:
         return self
 
+    def __complex__(self) -> complex:
+        return complex(self.plain())
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         import numpy as np
 
@@ -120,7 +125,7 @@ def plain(value: Any) -> Any:
     if kind is SymNumber:
         return value.plain()
     if kind is slice:
-        return slice(plain(value.start), plain(value.stop), plain(value.step))
+        return slice(*map(plain, _parts(value)))
     if kind in (tuple, list):
         return kind(map(plain, value))
     return value
@@ -138,12 +143,30 @@ def settle(symbols: list[SymNumber]) -> None:
         for holder in gc.get_referrers(*kept):
             if holder is kept or holder is symbols or holder is found:
                 continue
-            if type(holder) is tuple and id(holder) not in replaced:
-                replaced[id(holder)] = tuple(replaced.get(id(item), item) for item in holder)
-                found.append(holder)
+            if isinstance(holder, FIXED):
+                if id(holder) not in replaced:
+                    parts = [replaced.get(id(item), item) for item in _parts(holder)]
+                    replaced[id(holder)] = _remade(holder, parts)
+                    found.append(holder)
             else:
                 _replace_in(holder, replaced)
         kept = found
+
+
+def _parts(holder: Any) -> Any:
+    """The items of a tuple, of a frozenset, or of a slice."""
+    return (holder.start, holder.stop, holder.step) if type(holder) is slice else holder
+
+
+def _remade(holder: Any, parts: list[Any]) -> Any:
+    """What cannot be changed, made anew of other items."""
+    if type(holder) is slice:
+        return slice(*parts)
+    base: Any = tuple if isinstance(holder, tuple) else frozenset
+    made = base.__new__(type(holder), parts)
+    for name, value in getattr(holder, "__dict__", {}).items():
+        vars(made)[name] = value
+    return made
 
 
 def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
@@ -152,17 +175,29 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
         for i, item in enumerate(holder):
             if id(item) in replaced:
                 holder[i] = replaced[id(item)]
+    elif isinstance(holder, set):
+        for item in [item for item in holder if id(item) in replaced]:
+            set.remove(holder, item)
+            set.add(holder, replaced[id(item)])
     elif isinstance(holder, CellType):
         holder.cell_contents = replaced.get(id(holder.cell_contents), holder.cell_contents)
     elif not isinstance(holder, FrameType):
         fields = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
-        for key, item in list(fields.items()):
-            if id(item) in replaced:
-                dict.__setitem__(fields, key, replaced[id(item)])
+        pairs = [(replaced.get(id(k), k), replaced.get(id(v), v)) for k, v in fields.items()]
+        _refill(fields, pairs)
         for name in Layout.of(type(holder)).slots:
             item = getattr(holder, name, None)
             if id(item) in replaced:
                 object.__setattr__(holder, name, replaced[id(item)])
+
+
+def _refill(fields: dict[Any, Any], pairs: list[tuple[Any, Any]]) -> None:
+    """Have a dict hold equal keys, in the same order, and other values."""
+    if any(new is not key for key, (new, _) in zip(fields, pairs, strict=True)):
+        dict.clear(fields)
+    for key, item in pairs:
+        if dict.get(fields, key, fields) is not item:
+            dict.__setitem__(fields, key, item)
 
 
 def name_types(error: BaseException, symbols: list[SymNumber]) -> None:
@@ -204,15 +239,16 @@ def settled(value: Any) -> Any:
     kind = type(value)
     if kind is SymNumber:
         return value.value
-    if isinstance(value, tuple):
-        items = [settled(item) for item in value]
-        if all(a is b for a, b in zip(items, value, strict=True)):
+    if isinstance(value, FIXED):
+        parts = _parts(value)
+        found = [settled(part) for part in parts]
+        if all(a is b for a, b in zip(found, parts, strict=True)):
             return value
-        return tuple(items) if kind is tuple else kind(*items)
+        return _remade(value, found)
     if kind is list:
         value[:] = map(settled, value)
     elif kind is dict:
-        value.update({key: settled(item) for key, item in value.items()})
+        _refill(value, [(settled(key), settled(item)) for key, item in value.items()])
     return value
 
 
@@ -405,7 +441,7 @@ def _shown_operator(name: str, compute: Callable[..., Any]) -> None:
     setattr(SymNumber, f"__r{name}__", backward)
 
 
-for _name in "int float complex index trunc floor ceil round repr str format invert".split():
+for _name in "int float index trunc floor ceil round repr str format invert".split():
     _shown(f"__{_name}__")
 for _name in "floordiv mod and_ or_ xor lshift rshift".split():
     _shown_operator(_name.rstrip("_"), getattr(operator, _name))
