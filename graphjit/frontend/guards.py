@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import deque
+from collections import deque, namedtuple
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -182,7 +182,7 @@ _OPAQUE = (
     Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, Enum,
     property, staticmethod, classmethod,
     MethodDescriptorType, WrapperDescriptorType, MethodWrapperType, ClassMethodDescriptorType,
-    GetSetDescriptorType, MemberDescriptorType,
+    GetSetDescriptorType, MemberDescriptorType, type(vars(namedtuple("Named", "field"))["field"]),
 )  # fmt: skip
 
 

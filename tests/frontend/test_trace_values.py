@@ -1,7 +1,5 @@
 """Python that looks at values: branches, loops, numbers. Paths seen before replay compiled."""
 
-import cmath
-import collections
 import json
 import math
 import operator
@@ -454,88 +452,3 @@ def test_an_error_of_values_that_the_function_catches(name, first):
         x = gj.tensor(elements)
         assert traced(x).tolist() == function(x).tolist()
     assert traced.stats()["replays"] >= 2
-
-
-class Counter:
-    def __init__(self):
-        self.n = 1
-
-
-COUNTED = [
-    lambda n: slice(n),
-    lambda n: [slice(0, n), (slice(None, None, n), n)],
-    lambda n: {"size": gj.Size((n, 2))},
-    lambda n: {n: 1, (n, "x"): n, "last": slice(n)},
-    lambda n: [complex(n * 0.5, n), cmath.sqrt(n / 2)],
-]
-
-
-@pytest.mark.parametrize("hold", COUNTED)
-def test_results_that_hold_counters(hold):
-    """A slice of a counter stayed at its second value for ever; a `Size` raised a TypeError.
-
-    Keys of dicts were no ints, and no complex number could be made of a float.
-    """
-    counters = Counter(), Counter()
-
-    def step(x, counter):
-        counter.n += 1
-        return hold(counter.n)
-
-    traced = gj.trace(step)
-    for _ in range(6):
-        found, expected = traced(gj.ones(2), counters[1]), step(gj.ones(2), counters[0])
-        assert repr(found) == repr(expected)
-        assert {type(part) for part in leaves(found)} == {type(part) for part in leaves(expected)}
-
-
-def leaves(value):
-    """What is not a container in a result, keys included."""
-    if isinstance(value, slice):
-        value = value.start, value.stop, value.step
-    if isinstance(value, dict):
-        value = *value, *value.values()
-    if not isinstance(value, (list, tuple, set, frozenset)):
-        return [value]
-    return [leaf for part in value for leaf in leaves(part)]
-
-
-def test_slices_of_counters_are_replayed():
-    counter = Counter()
-
-    def step(x):
-        counter.n += 1
-        return slice(counter.n, None)
-
-    traced = gj.trace(step)
-    assert [traced(gj.ones(2)).start for _ in range(8)] == list(range(2, 10))
-    assert traced.stats()["replays"] == 6
-
-
-def test_slices_as_arguments():
-    traced = gj.trace(lambda x, part: x[part] * 2)
-    x = gj.arange(6.0)
-    parts = [slice(1, 4), slice(1, 4), slice(2, None), slice(1, 4), slice(None, gj.tensor(2))]
-    for part in [*parts, slice(None, gj.tensor(3)), *parts]:
-        assert traced(x, part).tolist() == (x[part] * 2).tolist()
-
-
-class Holder:
-    pass
-
-
-def test_what_an_object_is_left_with_when_a_call_fails():
-    """Named tuples, sets, slices and keys of dicts kept stand-ins for the numbers in them."""
-    kept = Holder()
-    shape = collections.namedtuple("shape", "rows")
-
-    def step(x):
-        n = x.sum().long().item()
-        kept.found = [shape(n), {n}, slice(n), {n: 1}, frozenset([n]), gj.Size([n])]
-        raise ValueError
-
-    with pytest.raises(ValueError):
-        gj.trace(step)(gj.ones(2))
-    assert repr(kept.found[0]) == "shape(rows=2)" and type(kept.found[-1]) is gj.Size
-    assert {type(part) for part in leaves(kept.found) if part is not None} == {int}
-    assert kept.found[1] == {2} and kept.found[3] == {2: 1}
