@@ -39,6 +39,7 @@ from .guards import (
     is_plain,
     items_of,
     snapshot,
+    telling_module,
 )
 from .mode import MODE
 from .plain import WATCHERS, WHOLE, Layout, PlainGuard, attributes, own_dict
@@ -269,6 +270,7 @@ class Reads:
         if is_logger(value) or isinstance(value, SelfGuarding):
             return
         self.seen[id(value)] = value
+        self.names |= telling_module(value)
         if is_plain(value):
             self._watch(value)
         for part in _parts(value):
