@@ -154,3 +154,21 @@ def test_a_wrong_path_is_undone():
 
     return step
 
+
+@trap(variants=3, replays=7)
+def test_counters_modulo_a_number():
+    """`self.i % 3 == 0` and `self.i // 3` on a counter compile for each outcome, not each value."""
+    state = Counter()
+
+    def step(x):
+        state.i += 1
+        if state.i % 3 == 0:
+            return x * state.i, state.i // 3
+        return x + state.i**2, divmod(state.i, 4)
+
+    return step
+
+
+class Counter:
+    def __init__(self):
+        self.i = 0
