@@ -148,6 +148,11 @@ class Reads:
                     return guard
         return None
 
+    def on_attributes(self, keys: Container[tuple[int, str]]) -> list[Guard]:
+        """The guards that are looked at in every call, on attributes (id of the owner, name)."""
+        guards = [guard for guard in self.always if isinstance(guard, Guard)]
+        return [guard for guard in guards if (id(guard.container), guard.key) in keys]
+
     def changed(self, assigned: Container[tuple[int, str]]) -> str | None:
         """The name of something that is no longer what it was, but for attributes `assigned`."""
         for guard in self.always:
