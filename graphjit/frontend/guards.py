@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import deque
+from collections import deque, namedtuple
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -182,8 +182,27 @@ _OPAQUE = (
     Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, Enum,
     property, staticmethod, classmethod,
     MethodDescriptorType, WrapperDescriptorType, MethodWrapperType, ClassMethodDescriptorType,
-    GetSetDescriptorType, MemberDescriptorType,
+    GetSetDescriptorType, MemberDescriptorType, type(vars(namedtuple("Named", "field"))["field"]),
 )  # fmt: skip
+
+
+#: modules of Python's own that can tell a `SymNumber` from a number
+TELLING = frozenset(
+    "ctypes datetime decimal fractions json marshal pickle statistics struct".split()
+)
+#: functions that name one of these, or lead to such a module, get plain numbers. Methods of numbers
+#: are among them, since they could be looked up on the types.
+TELL_APART = frozenset({
+    *TELLING, *"type dumps Decimal Fraction timedelta ldexp".split(), *vars(int), *vars(float)
+}).difference(vars(object), "real imag conjugate numerator denominator".split())  # fmt: skip
+
+
+def telling_module(value: Any) -> frozenset[str]:
+    """The one of those modules that `value` is, or that it is from if it is a function or class."""
+    if not isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type)):
+        return frozenset()
+    home = value.__name__ if isinstance(value, ModuleType) else value.__module__
+    return TELLING & {str(home).partition(".")[0].lstrip("_")}
 
 
 def _is_ours(cls: type) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from .plain import Layout, own_dict
 from .results import Result
 from .size import Size
-from .symnumber import SymNumber
+from .symnumber import SymNumber, settled
 from .tensor import Tensor
 
 
@@ -48,12 +48,15 @@ def flatten(
     kind = type(value)
     if takes_items(kind) or (isinstance(value, tuple) and hasattr(value, "_fields")):
         return (kind, tuple([flatten(item, leaves, static, attributes) for item in value]))
+    if kind is slice:
+        parts = (value.start, value.stop, value.step)
+        return (kind, tuple([flatten(part, leaves, static, attributes) for part in parts]))
     found = value if kind is dict else attributes(value)
     if found is None:
         return (None, static(value))
     items = [flatten(item, leaves, static, attributes) for item in found.values()]
     if kind is dict:
-        return (kind, tuple(zip(found, items, strict=True)))
+        return (kind, tuple(zip(map(settled, found), items, strict=True)))
     return (Instance(kind, tuple(found)), tuple(items))
 
 

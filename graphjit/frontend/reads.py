@@ -40,6 +40,7 @@ from .guards import (
     is_plain,
     items_of,
     snapshot,
+    telling_module,
 )
 from .libraries import impure_names, is_library
 from .mode import MODE
@@ -268,6 +269,7 @@ class Reads:
         if is_logger(value) or isinstance(value, SelfGuarding):
             return
         self.seen[id(value)] = value
+        self.names |= telling_module(value)
         if is_plain(value):
             self._watch(value)
         for part in _parts(value):

@@ -10,6 +10,7 @@ check ends the replay.
 from __future__ import annotations
 
 import dis
+import functools
 import gc
 import operator
 from collections import deque
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 MAX_FACTOR, MAX_TERM = 1 << 31, 1 << 61
 #: integers below this are exact as floats
 MAX_EXACT = 1 << 53
+#: quotients of floats below this are rounded down to the integer that Python finds
+MAX_QUOTIENT = 1 << 50
+#: powers of ints with exponents up to this are recorded, as products
+MAX_EXPONENT = 4
+#: what holds items that cannot be exchanged
+FIXED = (tuple, frozenset, slice)
 
 
 class SymNumber:
@@ -77,7 +84,8 @@ class SymNumber:
         if not self.is_live:
             return True
         assert self.tensor is not None
-        self.recorder.require(_ops().lt(_ops().abs(self.tensor), limit))
+        F = _ops()  # no abs: the least int64 has none
+        self.recorder.require(F.logical_and(F.gt(self.tensor, -limit), F.lt(self.tensor, limit)))
         return True
 
     def __getattr__(self, name: str) -> Any:
@@ -98,6 +106,9 @@ class SymNumber:
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self
+
+    def __complex__(self) -> complex:
+        return complex(self.plain())
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         import numpy as np
@@ -120,7 +131,7 @@ def plain(value: Any) -> Any:
     if kind is SymNumber:
         return value.plain()
     if kind is slice:
-        return slice(plain(value.start), plain(value.stop), plain(value.step))
+        return slice(*map(plain, _parts(value)))
     if kind in (tuple, list):
         return kind(map(plain, value))
     return value
@@ -138,12 +149,30 @@ def settle(symbols: list[SymNumber]) -> None:
         for holder in gc.get_referrers(*kept):
             if holder is kept or holder is symbols or holder is found:
                 continue
-            if type(holder) is tuple and id(holder) not in replaced:
-                replaced[id(holder)] = tuple(replaced.get(id(item), item) for item in holder)
-                found.append(holder)
+            if isinstance(holder, FIXED):
+                if id(holder) not in replaced:
+                    parts = [replaced.get(id(item), item) for item in _parts(holder)]
+                    replaced[id(holder)] = _remade(holder, parts)
+                    found.append(holder)
             else:
                 _replace_in(holder, replaced)
         kept = found
+
+
+def _parts(holder: Any) -> Any:
+    """The items of a tuple, of a frozenset, or of a slice."""
+    return (holder.start, holder.stop, holder.step) if type(holder) is slice else holder
+
+
+def _remade(holder: Any, parts: list[Any]) -> Any:
+    """What cannot be changed, made anew of other items."""
+    if type(holder) is slice:
+        return slice(*parts)
+    base: Any = tuple if isinstance(holder, tuple) else frozenset
+    made = base.__new__(type(holder), parts)
+    for name, value in getattr(holder, "__dict__", {}).items():
+        vars(made)[name] = value
+    return made
 
 
 def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
@@ -152,17 +181,29 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
         for i, item in enumerate(holder):
             if id(item) in replaced:
                 holder[i] = replaced[id(item)]
+    elif isinstance(holder, set):
+        for item in [item for item in holder if id(item) in replaced]:
+            set.remove(holder, item)
+            set.add(holder, replaced[id(item)])
     elif isinstance(holder, CellType):
         holder.cell_contents = replaced.get(id(holder.cell_contents), holder.cell_contents)
     elif not isinstance(holder, FrameType):
         fields = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
-        for key, item in list(fields.items()):
-            if id(item) in replaced:
-                dict.__setitem__(fields, key, replaced[id(item)])
+        pairs = [(replaced.get(id(k), k), replaced.get(id(v), v)) for k, v in fields.items()]
+        _refill(fields, pairs)
         for name in Layout.of(type(holder)).slots:
             item = getattr(holder, name, None)
             if id(item) in replaced:
                 object.__setattr__(holder, name, replaced[id(item)])
+
+
+def _refill(fields: dict[Any, Any], pairs: list[tuple[Any, Any]]) -> None:
+    """Have a dict hold equal keys, in the same order, and other values."""
+    if any(new is not key for key, (new, _) in zip(fields, pairs, strict=True)):
+        dict.clear(fields)
+    for key, item in pairs:
+        if dict.get(fields, key, fields) is not item:
+            dict.__setitem__(fields, key, item)
 
 
 def name_types(error: BaseException, symbols: list[SymNumber]) -> None:
@@ -204,15 +245,16 @@ def settled(value: Any) -> Any:
     kind = type(value)
     if kind is SymNumber:
         return value.value
-    if isinstance(value, tuple):
-        items = [settled(item) for item in value]
-        if all(a is b for a, b in zip(items, value, strict=True)):
+    if isinstance(value, FIXED):
+        parts = _parts(value)
+        found = [settled(part) for part in parts]
+        if all(a is b for a, b in zip(found, parts, strict=True)):
             return value
-        return tuple(items) if kind is tuple else kind(*items)
+        return _remade(value, found)
     if kind is list:
         value[:] = map(settled, value)
     elif kind is dict:
-        value.update({key: settled(item) for key, item in value.items()})
+        _refill(value, [(settled(key), settled(item)) for key, item in value.items()])
     return value
 
 
@@ -234,20 +276,28 @@ def _ops() -> Any:
 Operation = Callable[[Any, Any], Any]
 
 
-def _arithmetic(name: str, compute: Operation, record: str, fits: Operation) -> None:
+def _arithmetic(
+    name: str, compute: Operation, fits: Operation, record: Callable[[Any, Any, Any], Any]
+) -> None:
     """Give SymNumber the operators `__name__` and `__rname__`."""
 
     def forward(self: SymNumber, other: Any) -> Any:
-        return _combined(self, other, compute, record, fits)
+        return _combined(self, other, compute, fits, record)
 
     def backward(self: SymNumber, other: Any) -> Any:
-        return _combined(other, self, compute, record, fits)
+        return _combined(other, self, compute, fits, record)
 
     setattr(SymNumber, f"__{name}__", forward)
     setattr(SymNumber, f"__r{name}__", backward)
 
 
-def _combined(x: Any, y: Any, compute: Operation, record: str, fits: Operation) -> Any:
+def _combined(
+    x: Any,
+    y: Any,
+    compute: Operation,
+    fits: Operation,
+    record: Callable[[Any, Any, Any], Any],
+) -> Any:
     """`compute(x, y)`, symbolic where both are numbers and the recorded ops surely agree."""
     if not (_is_number(x) and _is_number(y)):
         return NotImplemented if _defers(x, y) else compute(plain(x), plain(y))
@@ -261,7 +311,7 @@ def _combined(x: Any, y: Any, compute: Operation, record: str, fits: Operation) 
         plain(x), plain(y)
         return value
     dtype = dtypes.int64 if type(value) is int else dtypes.float64
-    result = getattr(_ops(), record)(_operand(x, dtype), _operand(y, dtype))
+    result = record(_ops(), _operand(x, dtype), _operand(y, dtype))
     return _symbol(value, result, symbol.recorder)
 
 
@@ -314,17 +364,41 @@ def _all_below(limit: int) -> Operation:
 
 def _divides(x: Any, y: Any) -> bool:
     """Ints are exact, and the divisor, by a check, stays nonzero."""
-    if not all(_stays_below(z, MAX_EXACT) for z in (x, y) if isinstance(z, int)):
-        return False
+    ints = [z for z in (x, y) if isinstance(z, int)]
+    return all(_stays_below(z, MAX_EXACT) for z in ints) and _stays_nonzero(y)
+
+
+def _stays_nonzero(y: Any) -> bool:
+    """True for a divisor: Python would have raised. A check where replays may find another."""
     if type(y) is SymNumber:
         y.recorder.require(_ops().ne(y.tensor, 0))
     return True
 
 
-_arithmetic("add", operator.add, "add", _all_below(MAX_TERM))
-_arithmetic("sub", operator.sub, "sub", _all_below(MAX_TERM))
-_arithmetic("mul", operator.mul, "mul", _all_below(MAX_FACTOR))
-_arithmetic("truediv", operator.truediv, "div", _divides)
+def _leaves_rest(x: Any, y: Any) -> bool:
+    return bool(_all_below(MAX_TERM)(x, y)) and _stays_nonzero(y)
+
+
+def _floors(x: Any, y: Any) -> bool:
+    """Quotients of floats, too, are small enough for every integer near them to be a float."""
+    whole = isinstance(x, int) and isinstance(y, int)
+    return _leaves_rest(x, y) and (whole or _stays_below(x / y, MAX_QUOTIENT))
+
+
+def _remainder(F: Any, x: Any, y: Any) -> Any:
+    """A remainder that is zero has the sign of the divisor as well."""
+    rest = F.remainder(x, y)
+    if not rest.dtype.is_floating_point:
+        return rest
+    return F.where(F.lt(y, 0), F.neg(F.abs(rest)), F.abs(rest))
+
+
+_arithmetic("add", operator.add, _all_below(MAX_TERM), lambda F, x, y: F.add(x, y))
+_arithmetic("sub", operator.sub, _all_below(MAX_TERM), lambda F, x, y: F.sub(x, y))
+_arithmetic("mul", operator.mul, _all_below(MAX_FACTOR), lambda F, x, y: F.mul(x, y))
+_arithmetic("truediv", operator.truediv, _divides, lambda F, x, y: F.div(x, y))
+_arithmetic("floordiv", operator.floordiv, _floors, lambda F, x, y: F.floor_divide(x, y))
+_arithmetic("mod", operator.mod, _leaves_rest, _remainder)
 
 
 def _single(name: str, compute: Callable[[Any], Any], record: str) -> None:
@@ -394,20 +468,38 @@ def _shown_operator(name: str, compute: Callable[..., Any]) -> None:
     def forward(self: SymNumber, other: Any, *modulus: Any) -> Any:
         if _defers(self, other):
             return NotImplemented
-        return compute(self.plain(), plain(other), *map(plain, modulus))
+        return compute(self, other, *modulus)
 
     def backward(self: SymNumber, other: Any, *modulus: Any) -> Any:
         if _defers(self, other):
             return NotImplemented
-        return compute(plain(other), self.plain(), *map(plain, modulus))
+        return compute(other, self, *modulus)
 
     setattr(SymNumber, f"__{name}__", forward)
     setattr(SymNumber, f"__r{name}__", backward)
 
 
-for _name in "int float complex index trunc floor ceil round repr str format invert".split():
+for _name in "int float index trunc floor ceil round repr str format invert".split():
     _shown(f"__{_name}__")
-for _name in "floordiv mod and_ or_ xor lshift rshift".split():
-    _shown_operator(_name.rstrip("_"), getattr(operator, _name))
-_shown_operator("pow", pow)
-_shown_operator("divmod", divmod)
+
+
+def _of_plain(compute: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *operands: compute(*map(plain, operands))
+
+
+def _power(x: Any, y: Any, *modulus: Any) -> Any:
+    """Small powers of ints are products; Python's powers of floats are rounded in other ways."""
+    small = not modulus and isinstance(x, int) and type(y) is int and 1 <= y <= MAX_EXPONENT
+    return functools.reduce(operator.mul, [x] * y) if small else _of_plain(pow)(x, y, *modulus)
+
+
+def _divided(x: Any, y: Any) -> Any:
+    if _is_number(x) and _is_number(y) and _value(y):
+        return x // y, x % y
+    return divmod(plain(x), plain(y))
+
+
+for _name in "and_ or_ xor lshift rshift".split():
+    _shown_operator(_name.rstrip("_"), _of_plain(getattr(operator, _name)))
+_shown_operator("pow", _power)
+_shown_operator("divmod", _divided)

@@ -11,7 +11,6 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from types import CodeType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -21,10 +20,11 @@ from ..errors import CheckFailed, TraceRefused, warn
 from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from .bound import bound
+from .call import Call
 from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, Guard, Same, is_opaque, snapshot, tensors_reached
+from .guards import SCALARS, TELL_APART, Guard, Same, is_opaque, snapshot, tensors_reached
 from .interpreted import Interpreted
 from .locks import new_lock
 from .misses import miss_reason
@@ -51,37 +51,6 @@ if TYPE_CHECKING:
 MAX_UNSETTLED = 4
 #: kinds of arguments that are refused before the function is not tried any more
 MAX_REFUSED = 16
-#: functions that name one of these get plain floats: they can tell a `SymNumber` from a number
-TELL_APART = frozenset("type json dumps pickle struct Decimal Fraction timedelta ctypes".split())
-
-
-@dataclass(slots=True)
-class Call:
-    """The arguments of one call; `tensors` and `floats` are those among them."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    tensors: list[Tensor]
-    floats: list[float]
-
-    def masked(self, exact: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with a mark in place of each float, unless floats count by value."""
-        if exact:
-            return self.args, self.kwargs
-        args = tuple([FLOAT if type(a) is float else a for a in self.args])
-        return args, {k: FLOAT if type(a) is float else a for k, a in self.kwargs.items()}
-
-    def symbolic(self, recorder: Recorder) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments with symbolic numbers in place of those floats."""
-        count = itertools.count()
-
-        def symbol(value: Any) -> Any:
-            if recorder.exact or type(value) is not float:
-                return value
-            return recorder.float_argument(value, next(count))
-
-        args = [symbol(a) for a in self.args]
-        return args, {k: symbol(a) for k, a in self.kwargs.items()}
 
 
 class Traced:
@@ -248,6 +217,37 @@ class Traced:
         recorder, reads = Recorder(call.tensors), Reads()
         structure = VERSIONS.structure
         start = time.perf_counter()
+        try:
+            key, result = self._run(key, call, recorder, reads)
+        except TypeError:
+            if not recorder.symbols:
+                raise
+            if not self._has_left_all(key, call, recorder, reads, structure):
+                self.exact = True
+                raise
+            result = MISS
+        if result is MISS:  # it may have told a symbol from a number: once more, without them
+            result = self.function(*call.args, **call.kwargs)
+            self.exact = True
+            return result
+        self.known.update(f.__code__ for f in recorder.told_functions if hasattr(f, "__code__"))
+        self.foreseen |= foresee_reached((f for f, _ in reads.code.codes), self.known)
+        attempt = Attempt(key, time.perf_counter() - start, miss)
+        self.attempts.append(attempt)
+        finished = self._finish(attempt, call, recorder, reads, result, structure)
+        settle(recorder.symbols)
+        result = settled(result)
+        if finished is not None:
+            self._compile(key, call, *finished, reads, attempt)
+        return result
+
+    def _run(
+        self, key: Hashable, call: Call, recorder: Recorder, reads: Reads
+    ) -> tuple[Hashable, Any]:
+        """Call the function while recording it; returns what variants are kept by, and its result.
+
+        An error leaves no symbols behind.
+        """
         MODE.recorder = recorder
         try:
             with watching(GUARDED, reads):
@@ -264,16 +264,20 @@ class Traced:
             settle(recorder.symbols)
             raise
         MODE.recorder = None
-        self.known.update(f.__code__ for f in recorder.told_functions if hasattr(f, "__code__"))
-        self.foreseen |= foresee_reached((f for f, _ in reads.code.codes), self.known)
-        attempt = Attempt(key, time.perf_counter() - start, miss)
-        self.attempts.append(attempt)
-        finished = self._finish(attempt, call, recorder, reads, result, structure)
-        settle(recorder.symbols)
-        result = settled(result)
-        if finished is not None:
-            self._compile(key, call, *finished, reads, attempt)
-        return result
+        return key, result
+
+    def _has_left_all(
+        self, key: Any, call: Call, recorder: Recorder, reads: Reads, structure: int
+    ) -> bool:
+        """Whether a call that failed has changed nothing: it can be made again."""
+        return (
+            not recorder.changes
+            and not recorder.draws
+            and recorder.refusal is None
+            and VERSIONS.structure == structure
+            and reads.changed(()) is None
+            and not _has_changed(call, key, self.exact)
+        )
 
     def _finish(
         self,
