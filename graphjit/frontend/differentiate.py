@@ -154,13 +154,21 @@ def _verify(
     """
     arguments = [tensor for tensor, _ in recorder.tapes]
     sources = _sources(inputs, owners, arguments)
+    leaves: dict[int, Tensor] = {}
+
+    def leaf(tensor: Tensor) -> Tensor:
+        if id(tensor) not in leaves:
+            made = leaves[id(tensor)] = Tensor._of(tensor._array)
+            made._requires_grad = tensor._tracked()
+        return leaves[id(tensor)]
+
     known = {
-        root.value: Tensor._of(root.array) if source is None else tensor_of(source, arguments)
+        root.value: Tensor._of(root.array) if source is None else leaf(tensor_of(source, arguments))
         for root, source in zip(inputs, sources, strict=True)
     }
-    wanted = [tensor_of(owner, arguments) for owner in owners.values()]
+    wanted = [leaf(tensor_of(owner, arguments)) for owner in owners.values()]
     try:
-        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False, ())
+        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None

@@ -30,7 +30,8 @@ import numpy as np
 
 from ..errors import TraceRefused, TraceWarning
 from .guards import is_opaque, snapshot
-from .reads import DYNAMIC, IMPURE, is_library
+from .libraries import IMPURE, is_library
+from .reads import DYNAMIC
 from .uses import Path, Use, Uses, parameters, uses_of
 
 #: what a recording calls the arguments of its function

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from enum import Enum
 from importlib.util import resolve_name
 from itertools import pairwise
+from pathlib import PurePath
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -41,18 +42,11 @@ from .guards import (
     snapshot,
     telling_module,
 )
+from .libraries import impure_names, is_library
 from .mode import MODE
 from .plain import WATCHERS, WHOLE, Layout, PlainGuard, attributes, own_dict
 from .state import CARRIED, GUARDED, STEPPING, VERSIONS, SelfGuarding
 
-#: what gives another value at each call, by module: the names, or all
-IMPURE = {
-    "random": None, "secrets": None, "time": None, "datetime": None, "uuid": None,
-    "socket": None, "subprocess": None, "urllib": None, "http": None, "shutil": None, "glob": None,
-    "tempfile": None, "sqlite3": None, "requests": None, "select": None,
-    "os": {"environ", "getenv", "urandom", "listdir", "scandir", "stat", "system", "remove"},
-    "numpy": {"random"},
-}  # fmt: skip
 #: built-in functions that read what no name in the code tells
 DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
 
@@ -154,6 +148,11 @@ class Reads:
                     guards.remove(guard)
                     return guard
         return None
+
+    def on_attributes(self, keys: Container[tuple[int, str]]) -> list[Guard]:
+        """The guards that are looked at in every call, on attributes (id of the owner, name)."""
+        guards = [guard for guard in self.always if isinstance(guard, Guard)]
+        return [guard for guard in guards if (id(guard.container), guard.key) in keys]
 
     def changed(self, assigned: Container[tuple[int, str]]) -> str | None:
         """The name of something that is no longer what it was, but for attributes `assigned`."""
@@ -280,13 +279,11 @@ class Reads:
         elif isinstance(value, ModuleType):
             self._module(value)
         elif isinstance(value, BuiltinFunctionType):
-            source = value.__module__ or type(value.__self__).__module__
-            if source in IMPURE and IMPURE[source] is None:
-                self.refuse(
-                    f"{value.__name__}() of {source} gives another value at each call", source
-                )
+            self._library_function(value, value.__module__ or type(value.__self__).__module__)
         elif isinstance(value, type) and not is_library(value.__module__):
             self.spaces.append(value)
+        elif _is_path(value) and impure_names("pathlib", self.names):
+            self._refuse_impure("pathlib", "pathlib")
 
     def _watch(self, thing: Any) -> None:
         """Note what is read of a plain object from now on."""
@@ -303,17 +300,23 @@ class Reads:
             self.ours.append(module)
         elif not is_library(module.__name__):
             self.spaces.append(module)
-        elif module.__name__ in IMPURE:
-            found = IMPURE[module.__name__]
-            if found is None or found & self.names:
-                self.refuse(
-                    f"the module {module.__name__} gives other values at each call", module.__name__
-                )
+        elif impure_names(module.__name__, self.names):
+            self._refuse_impure(f"the module {module.__name__}", module.__name__)
+
+    def _library_function(self, function: Any, source: str) -> None:
+        if impure_names(source, {function.__name__}):
+            self._refuse_impure(f"{function.__name__}() of {source}", source)
+
+    def _refuse_impure(self, what: str, about: str) -> None:
+        self.refuse(f"{what} gives other values at each call", about)
 
     def _function(self, function: FunctionType) -> None:
         """The globals, closure cells, defaults and attributes of a user's function."""
         code = function.__code__
-        if code.co_filename.startswith(PACKAGE) or is_library(function.__module__):
+        if code.co_filename.startswith(PACKAGE):
+            return
+        if is_library(function.__module__):
+            self._library_function(function, function.__module__)
             return
         mentioned = set(_names(code))
         if "type" in mentioned and _has_type_of_self_only(code):
@@ -388,6 +391,10 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from fields(value)[1::2]
     elif callable(value):  # a traced function, or another wrapper of graphjit's
         yield getattr(value, "__dict__", {}).get("__wrapped__")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, PurePath) or (isinstance(value, type) and issubclass(value, PurePath))
 
 
 def _is_extension(space: Any) -> bool:
@@ -465,15 +472,6 @@ def _globals(code: CodeType) -> frozenset[str]:
 
 
 _LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
-
-
-@functools.lru_cache(maxsize=4096)
-def is_library(module: str | None) -> bool:
-    """Whether a module belongs to graphjit, an installed library, or Python itself."""
-    if module is None or module.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
-        return True
-    file = getattr(sys.modules.get(module), "__file__", None) or ""
-    return file.startswith(PACKAGE) or "site-packages" in file
 
 
 class _Watch(threading.local):

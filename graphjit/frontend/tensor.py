@@ -228,8 +228,8 @@ class Tensor(Methods):
         """Take this tensor off the tape, in place. RuntimeError for a view, as PyTorch raises."""
         if self._view is not None and not self._reshaped:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
-        if MODE.recorder is not None and not MODE.recorder.made(self):
-            MODE.recorder.refuse("a tensor from outside was detached in place")
+        if MODE.recorder is not None and id(self) in MODE.recorder.positions:
+            MODE.recorder.refuse("an argument was detached in place")  # the next may be a view
         if self._requires_grad:
             restructured(self)
         for tensor in (self,) if self._view is None else (self, self._view.owner):

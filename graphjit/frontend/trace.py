@@ -478,7 +478,7 @@ def _optimised(graph: Graph, stages: list[Stage] | None = None) -> Graph:
 
 
 def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
-    """Make inputs of tensors found in attributes that the call then assigned.
+    """Make inputs of tensors found in attributes that the call, or another one, then assigned.
 
     Returns guards on what else was found there, which the call itself has changed.
     """
@@ -487,12 +487,23 @@ def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
         guard = reads.forget(key)
         if guard is None:
             continue
-        found = guard.expected.thing if isinstance(guard.expected, Same) else None
-        if not isinstance(found, Tensor):
+        found = _tensor_found(guard)
+        if found is None:
             guards.append(guard)
         elif not recorder.carry(owner, guard.key, found, signature([found])):
             recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
+    for guard in reads.on_attributes(CARRIED):
+        found = _tensor_found(guard)
+        if found is not None and recorder.carry(
+            guard.container, guard.key, found, signature([found])
+        ):
+            reads.always.remove(guard)
     return guards
+
+
+def _tensor_found(guard: Guard) -> Tensor | None:
+    found = guard.expected.thing if isinstance(guard.expected, Same) else None
+    return found if isinstance(found, Tensor) else None
 
 
 def _has_changed(call: Call, key: Any, exact: bool) -> bool:

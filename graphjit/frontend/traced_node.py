@@ -5,8 +5,7 @@ Reads the backward that `differentiate` has cut off; compiles it when it is firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +20,7 @@ from .dispatch import apply
 from .locks import new_lock
 from .mode import MODE, grad_mode
 from .recording import Argument, Captured
-from .tape import FREED, raise_modified
+from .tape import FREED, TENSORS, raise_modified
 from .tape import Node as TapeNode
 from .tensor import Tensor
 
@@ -71,16 +70,17 @@ class Again:
         present: Iterable[int],
         cotangents: Sequence[Tensor],
         create_graph: bool,
-        arrays: Iterable[tuple[Tensor, np.ndarray]],
+        ran: Callable[[], None] = lambda: None,
     ) -> tuple[Tensor | None, ...]:
         """The gradients of `wanted` from the roots whose numbers are `present`.
 
-        The forward runs on the arrays that tensors from outside had, in case of new `.data`.
+        What stands for tensors from outside is to have no part of their tape: that would be gone
+        back over, and their hooks be called. `ran` is called between forward and backward.
         """
         with grad_mode(True):
-            with _holding(arrays):
-                for node in self.nodes:
-                    self._run(node, known)
+            for node in self.nodes:
+                self._run(node, known)
+            ran()
             roots = [known[self.roots[k]] for k in present]
             return grad(roots, wanted, cotangents, create_graph=create_graph, allow_unused=True)
 
@@ -95,17 +95,27 @@ class Again:
         known.update(zip(node.outputs, outputs, strict=True))
 
 
-@contextmanager
-def _holding(arrays: Iterable[tuple[Tensor, np.ndarray]]) -> Iterator[None]:
-    """Tensors have these arrays for a while."""
-    changed = [(t, t._array, array) for t, array in arrays if t._array is not array]
-    for tensor, _, array in changed:
-        tensor._array = array
-    try:
-        yield
-    finally:
-        for tensor, array, _ in changed:
-            tensor._array = array
+class _StandIns:
+    """Tensors next to those from outside on the tape, for a forward that is run again."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def of(self, tensor: Tensor, array: np.ndarray | None = None) -> Tensor:
+        """What stands for `tensor`, on the array that it had: it may have got new `.data` since."""
+        pair = self.pairs.get(id(tensor))
+        if pair is None:
+            with grad_mode(True):
+                stand_in = TENSORS.permute(tensor, dims=tuple(range(tensor._array.ndim)))
+            stand_in._view = None
+            stand_in._array = tensor._array if array is None else array
+            pair = self.pairs[id(tensor)] = tensor, stand_in
+        return pair[1]
+
+    def renew(self) -> None:
+        """Have them hold the arrays of now, as leaves kept by the tape do."""
+        for tensor, stand_in in self.pairs.values():
+            stand_in._array = tensor._array
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,18 +292,20 @@ class TracedNode(TapeNode):
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
         made, tensors, saved = self.differentiated, self.tensors, self.saved
         assert saved is not None
-        read = made._inputs(tensors)
-        for tensor, (version, _) in zip(read, self.seen, strict=True):
+        for tensor, (version, _) in zip(made._inputs(tensors), self.seen, strict=True):
             if tensor._version[0] != version:
                 raise_modified(self, tensor._array, tensor._version[0], version)
+        stand_ins, had = _StandIns(), iter(self.seen)
         known = {
-            value: Tensor._of(saved[place]) if isinstance(place, int) else tensor_of(place, tensors)
+            value: Tensor._of(saved[place])
+            if isinstance(place, int)
+            else stand_ins.of(tensor_of(place, tensors), next(had)[1])
             for value, place in made.again.inputs
         }
-        wanted = [tensor_of(owner, tensors) for owner in made.owners]
+        wanted = [stand_ins.of(tensor_of(owner, tensors)) for owner in made.owners]
         given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
-        arrays = [(tensor, array) for tensor, (_, array) in zip(read, self.seen, strict=True)]
-        found = made.again.gradients(known, wanted, present, given, wrap and MODE.grad, arrays)
+        create = wrap and MODE.grad
+        found = made.again.gradients(known, wanted, present, given, create, stand_ins.renew)
         return [g if wrap or g is None else g._array for g in found]
 
 

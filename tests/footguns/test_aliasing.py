@@ -399,7 +399,7 @@ def _tensor_then_view(call):
     return ((gj.arange(4.0) + call)[1:] if call > 2 else gj.arange(3.0),)
 
 
-@trap(arguments=_tensor_then_view, eager="from outside was detached")
+@trap(arguments=_tensor_then_view, eager="an argument was detached")
 def test_an_argument_detached_in_place():
     """Views cannot be detached in place: whether an argument is one shows."""
 

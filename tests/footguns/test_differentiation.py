@@ -346,3 +346,63 @@ def test_a_value_changed_before_backward():
         loss.backward()
 
     return step
+
+
+@trap(variants=1)
+def test_hooks_upstream_of_a_traced_function():
+    """Recording a forward whose backward comes later calls no hooks, and fills no `.grad`."""
+    weight, seen = gj.ones(4, requires_grad=True), gj.zeros(4)
+
+    def note(grad):
+        seen.add_(grad.detach())
+
+    weight.register_hook(note)
+    head = traced(lambda h: (h * h * weight).sum())
+
+    def step(x):
+        weight.grad = None
+        h = weight * x
+        h.retain_grad()
+        h.register_hook(note)
+        head(h).backward()
+        return h.grad, weight.grad, seen * 1
+
+    return step
+
+
+@trap(variants=2)
+def test_a_cell_called_again_on_what_it_gave():
+    """The state of a recurrent cell depends on its weight already: its tape is gone over once."""
+    weight = gj.ones(4, requires_grad=True)
+    cell = traced(lambda x, h: (h * weight + x).tanh())
+
+    def step(x):
+        weight.grad = None
+        h = gj.zeros(4)
+        for _ in range(3):
+            h = cell(x, h)
+        h.sum().backward()
+        return h.detach(), weight.grad
+
+    return step
+
+
+@trap(variants=1)
+def test_gradients_of_gradients_through_a_cell_called_again():
+    """So it is where the gradient is differentiated again, and hooks are called as often."""
+    weight, seen = gj.ones(4, requires_grad=True), gj.zeros(4)
+
+    def note(grad):
+        seen.add_(grad.detach())
+
+    weight.register_hook(note)
+    head = traced(lambda h: (h * weight).tanh())
+
+    def step(x):
+        weight.grad = None
+        result = head((weight * x).exp()).sum()
+        (first,) = gj.autograd.grad(result, weight, create_graph=True)
+        first.sum().backward()
+        return first.detach(), weight.grad, seen * 1
+
+    return step

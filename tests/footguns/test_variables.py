@@ -9,12 +9,15 @@ import array
 import contextvars
 import datetime
 import functools
+import os
 import random
+import threading
 import time
 import types
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from decimal import Decimal
 from fractions import Fraction
+from os.path import exists
 from pathlib import Path
 
 import numpy as np
@@ -480,3 +483,17 @@ def test_imports_inside():
         settings.SCALE = float(n)
 
     return step, change
+
+
+@pytest.mark.parametrize("read", [
+    lambda: os.path.exists("stop"), lambda: Path("stop").exists(), lambda: exists("stop"),
+    lambda: len(os.getcwd()), lambda: len(threading.current_thread().name),
+])  # fmt: skip
+@trap(eager="gives other values at each call")
+def test_files_and_the_process(read):
+    """What the file system or the process says may be something else at each call."""
+
+    def step(x):
+        return x * 2 if read() else x
+
+    return step

@@ -1,6 +1,7 @@
 """Nothing that Python can change between two calls goes unseen: each trap was once stale."""
 
 import functools
+import importlib
 import logging
 import os
 import random
@@ -214,3 +215,29 @@ def test_the_level_of_a_logger():
         logger.setLevel(level)
         assert traced(gj.zeros(1)).item() == (1 if level == logging.INFO else -1)
     assert traced.stats()["variants"] == 2 and traced.stats()["replays"] == 1
+
+
+def test_globals_of_installed_packages(tmp_path, monkeypatch):
+    """Packages that were installed were taken for libraries, whose globals do not change."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "installed_by_a_test.py").write_text("SCALE = 1.0\ndef act(x): return x * SCALE\n")
+    monkeypatch.syspath_prepend(folder)
+    package = importlib.import_module("installed_by_a_test")
+    traced = gj.trace(lambda x: package.act(x))
+    for scale in (1.0, 3.0):
+        package.SCALE = scale
+        for _ in range(3):
+            assert traced(gj.ones(2)).tolist() == [scale] * 2
+    assert traced.stats()["replays"] == 4
+
+
+def test_globals_of_a_function_made_by_exec():
+    """A function whose globals have no name was taken for a library's."""
+    space = {}
+    exec("SCALE = 1.0\ndef act(x): return x * SCALE\n", space)
+    traced = gj.trace(lambda x: space["act"](x))
+    for scale in (1.0, 3.0):
+        space["SCALE"] = scale
+        for _ in range(3):
+            assert traced(gj.ones(2)).tolist() == [scale] * 2

@@ -1,0 +1,74 @@
+"""Which code is a library's, and what in libraries gives another value at each call.
+
+The code of libraries is not followed: what it reads is taken for constant, but for what is named
+here. Installed packages that are not named here are followed like the user's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+
+from ..errors import PACKAGE
+
+_FILES = frozenset(
+    "exists lexists isfile isdir islink ismount getmtime getctime getatime getsize samefile "
+    "abspath realpath relpath expanduser".split()
+)
+_PATHS = frozenset(
+    "exists is_file is_dir is_symlink stat lstat read_text read_bytes write_text write_bytes open "
+    "iterdir glob rglob walk cwd home resolve absolute expanduser touch unlink mkdir".split()
+)
+_PROCESS = frozenset(
+    "environ getenv urandom listdir scandir stat lstat access getcwd getloadavg times system "
+    "remove walk".split()
+)
+#: modules and the names in them that give other values at each call; None for all names
+IMPURE: dict[str, frozenset[str] | None] = {
+    **dict.fromkeys(
+        "random secrets time datetime uuid socket subprocess urllib http shutil glob tempfile "
+        "sqlite3 requests select".split()
+    ),
+    "os": _PROCESS | _FILES,
+    **dict.fromkeys(("posix", "nt"), _PROCESS),
+    **dict.fromkeys(("posixpath", "ntpath", "genericpath"), _FILES),
+    "pathlib": _PATHS,
+    "threading": frozenset("current_thread get_ident active_count enumerate".split()),
+    "numpy": frozenset({"random"}),
+}
+
+#: packages that know nothing of graphjit's tensors, or only look on
+_FOREIGN = frozenset(
+    "numpy scipy numba llvmlite cupy ml_dtypes onnx onnxruntime torch torchvision jax jaxlib optax "
+    "tensorflow keras pandas pyarrow polars sklearn skimage cv2 PIL matplotlib seaborn plotly tqdm "
+    "rich tensorboard tensorboardX wandb mlflow IPython ipykernel traitlets pytest pluggy _pytest "
+    "hypothesis xdist execnet coverage attr attrs pydantic pydantic_core yaml requests urllib3 "
+    "packaging setuptools pip psutil joblib cloudpickle dill regex tokenizers sentencepiece "
+    "typing_extensions filelock fsspec h5py zarr".split()
+)
+_STDLIB = tuple(
+    os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_library(module: str | None) -> bool:
+    """Whether a module belongs to graphjit, an installed library, or Python itself."""
+    if module is None:
+        return False
+    top = module.partition(".")[0]
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    if file.startswith(PACKAGE) or top in _FOREIGN:
+        return True
+    if top == "__main__" or top not in sys.stdlib_module_names:
+        return False
+    return not file or os.path.realpath(file).startswith(_STDLIB)
+
+
+def impure_names(module: str, names: set[str]) -> bool:
+    """Whether code that names these may get other values from `module` at each call."""
+    top = module if module in IMPURE else module.partition(".")[0]
+    impure = IMPURE.get(top, frozenset())
+    return impure is None or not impure.isdisjoint(names)
