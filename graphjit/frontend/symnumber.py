@@ -206,12 +206,14 @@ def _refill(fields: dict[Any, Any], pairs: list[tuple[Any, Any]]) -> None:
             dict.__setitem__(fields, key, item)
 
 
-def name_types(error: BaseException, symbols: list[SymNumber]) -> None:
-    """Have Python's own TypeErrors name the type that was stood for."""
-    if isinstance(error, TypeError) and "SymNumber" in str(error):
+def name_types(error: BaseException, symbols: list[SymNumber]) -> bool:
+    """Have Python's own TypeErrors name the type that was stood for; whether this is one."""
+    found = isinstance(error, TypeError) and "SymNumber" in str(error)
+    if found:
         named = {type(symbol.value).__name__ for symbol in _named_where(error)}
         kind = named.pop() if len(named) == 1 else type(symbols[-1].value).__name__
         error.args = (str(error).replace("SymNumber", kind), *error.args[1:])
+    return found
 
 
 def _named_where(error: BaseException) -> list[SymNumber]:

@@ -220,7 +220,7 @@ class Traced:
         try:
             key, result = self._run(key, call, recorder, reads)
         except TypeError:
-            if not recorder.symbols:
+            if not recorder.told_apart:
                 raise
             if not self._has_left_all(key, call, recorder, reads, structure):
                 self.exact = True
@@ -260,7 +260,7 @@ class Traced:
                 result = self.function(*args, **kwargs)
         except BaseException as error:
             MODE.recorder = None
-            name_types(error, recorder.symbols)
+            recorder.told_apart = name_types(error, recorder.symbols)
             settle(recorder.symbols)
             raise
         MODE.recorder = None

@@ -13,6 +13,7 @@ import pytest
 from test_trace_values import agree, plain
 
 import graphjit as gj
+from graphjit.errors import TraceWarning
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -223,3 +224,15 @@ def test_a_failure_of_the_functions_own():
 
 
 ADD = hidden("__add__")
+
+
+def test_a_type_error_of_the_users_own_is_raised_once(capsys):
+    """A call that raised any TypeError beside a symbolic number was run a second time."""
+
+    def step(x):
+        print("called", x.sum().item() > 0)
+        raise TypeError("mine")
+
+    with pytest.warns(TraceWarning), pytest.raises(TypeError, match="mine"):
+        gj.trace(step)(gj.ones(2))
+    assert capsys.readouterr().out == "called True\n"
