@@ -37,7 +37,7 @@ class Lookups:
     """What one code object, with those in it, does with attributes.
 
     Attributes:
-        made: those that it sets or deletes.
+        made: those that it sets or deletes, or that a pattern matches.
         loaded: those that it reads.
         spelled: strings that may be names of attributes.
         listed: variables of which it lists all attributes.
@@ -76,7 +76,8 @@ def _found(code: CodeType) -> Iterator[tuple[str, Any]]:
             if before is None or before.opname != "SWAP":  # `a.b += 1` has loaded it
                 yield "made", (base, step.argval)
         elif step.opname == "LOAD_CONST" and not following.opname.endswith("_SUBSCR"):
-            yield from (("spelled", (base, text)) for text in _texts(step.argval))
+            kind = "made" if following.opname == "MATCH_CLASS" else "spelled"
+            yield from ((kind, (base, text)) for text in _texts(step.argval))
         if before is not None and step.opname.startswith("LOAD_") and _lists(before):
             yield from (("listed", base) for base in [_variable(step)] if base != "self")
         before = step
@@ -129,6 +130,9 @@ class Sought:
     listed: set[str] = field(default_factory=set)
     catches: bool = False
     by_name: bool = False
+    #: the names in `made`, and those in `spelled`
+    names_made: set[str] = field(default_factory=set)
+    names_spelled: set[str] = field(default_factory=set)
     #: the ids of what variables were found to hold, by name
     known: dict[str, set[int]] = field(default_factory=dict)
 
@@ -138,6 +142,8 @@ class Sought:
         self.made |= found.made
         self.loaded |= found.loaded
         self.spelled |= found.spelled
+        self.names_made |= {name for _, name in found.made}
+        self.names_spelled |= {name for _, name in found.spelled}
         self.listed |= found.listed
         self.catches |= found.catches
         self.by_name |= not BY_NAME.isdisjoint(names_in(code)) or "format" in names_in(code)
@@ -152,10 +158,10 @@ class Sought:
         return (pairs, self.catches, self.by_name, sum(map(len, self.known.values())))
 
     def spells(self, name: str) -> bool:
-        """Whether `name` may be given to `getattr` as text."""
-        return self.by_name and any(text == name for _, text in self.spelled)
+        """Whether `name` may be matched, or given to `getattr` as text."""
+        return name in self.names_made or (self.by_name and name in self.names_spelled)
 
-    def names(self) -> tuple[set[str], dict[int, set[str]]]:
+    def looked_for(self) -> tuple[set[str], dict[int, set[str]]]:
         """Attributes that are looked for: in anything, and in what has an id."""
         anywhere: set[str] = set()
         by_id: dict[int, set[str]] = {}

@@ -6,6 +6,7 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import sys
@@ -125,12 +126,14 @@ class Reads:
             if not is_library(base.__module__):
                 for name in _CALLED & vars(base).keys():
                     self._entry(base, name)
-                self._absent(base, _found_elsewhere(base) & _CALLED)
+                self._absent(base, _CALLED & {n for each in base.__mro__ for n in vars(each)})
 
     def absence(self, owner: Any, name: str) -> None:
         """`owner` has no attribute `name`, unless its `__getattr__` makes one up."""
         self._class_of(owner)
         if self._is_new(owner, name):
+            for cls in type(owner).__mro__:
+                self._absent(cls, {name})
             label = f"{type(owner).__name__}.{name}"
             guards: list[Any] = self.always if id(owner) in self.plain else self.structural
             guards.append(Guard(label, owner, name, ABSENT, CHANGING))
@@ -250,17 +253,19 @@ class Reads:
     def _space(self, space: Any) -> None:
         """Guard the entries of a module, a class or a function that code may look at."""
         own = _OF_MEMBERS if isinstance(space, Enum) else WRAPPERS.get(type(space), ())
-        every = _is_extension(space) or self.sought.lists(space)
-        for name in [n for n in vars(space) if n not in own and (every or self._is_named(n))]:
+        every, lists = _is_extension(space), self.sought.lists(space)
+        for name in [n for n in vars(space) if n not in own and (
+            every or self._is_named(n) or (lists and n[:2] != "__")
+        )]:  # fmt: skip
             if not stands_in(vars(space)[name]):
                 self._entry(space, name)
-        if self.sought.lists(space):
+        if lists:
             names = {name for name, value in vars(space).items() if not stands_in(value)}
             self.absences.complete_by(space, _label(space), names)
 
     def _search(self) -> None:
         """Guard that nothing has what is looked for in vain, or would be found first."""
-        anywhere, by_id = self.sought.names()
+        anywhere, by_id = self.sought.looked_for()
         extent = (len(self.names), *self.sought.extent())
         for space in (*self.spaces, *(function for function, _ in self.code.codes)):
             if self.searched.get(id(space)) == extent:
@@ -269,7 +274,22 @@ class Reads:
             mine = by_id.get(id(space), set())
             self._absent(space, mine if isinstance(space, Enum) else anywhere | mine)
             if isinstance(space, type):
-                self._absent(space, _found_elsewhere(space) & (self.names | _SPECIAL))
+                self._absent(space, _DEFAULTS)
+                self._search_bases(space)
+            elif isinstance(space, FunctionType) and not vars(space) and self.sought.lists(space):
+                self.spaces.append(space)
+            if _makes_up(space):
+                self._absent(space, self.names)
+
+    def _search_bases(self, cls: type) -> None:
+        """Guard that no class in the order of resolution hides what a later one has."""
+        kind: Any = type(cls)
+        named, later = self.names | _SPECIAL, set[str]()
+        for base in reversed((*cls.__mro__, *kind.__mro__)):
+            if base not in (object, type):
+                if not issubclass(base, type):
+                    self._absent(base, later)
+                later |= named & vars(base).keys()
 
     def _absent(self, space: Any, names: AbstractSet[str]) -> None:
         """Guard that a user's module, class or function has none of those `names` it has not."""
@@ -384,7 +404,9 @@ class Reads:
             self.refuse(f"{name}() reads what cannot be guarded", name)
         self.sought.add(code)
         self.code.codes.append((function, code))
-        self.absences.add(function.__globals__, "", names - function.__globals__.keys())
+        missing = names - function.__globals__.keys()
+        self.absences.add(function.__globals__, "", missing)
+        self.absences.add(vars(builtins), "", missing - vars(builtins).keys())
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
             self._variable(name, cell, "")
         for name in names & function.__globals__.keys():
@@ -436,6 +458,8 @@ _CALLED = frozenset(
 )
 #: what Python keeps in the members of an enumeration
 _OF_MEMBERS = {"_value_", "_name_", "_sort_order_", "__objclass__"}
+#: those of them that every class has, or that something else stands in for
+_DEFAULTS = frozenset("__init__ __new__ __bool__ __len__ __eq__".split())
 #: what a class has while it is watched
 _WATCHING = {"__getattribute__", "__setattr__"}
 
@@ -480,14 +504,14 @@ def _label(space: Any) -> str:
     return str(getattr(space, "__name__", type(space).__name__))
 
 
-def _found_elsewhere(cls: type) -> set[str]:
-    """What a class has of its bases, or of its metaclass."""
-    kind: Any = type(cls)
-    others = (*cls.__mro__[1:], *kind.__mro__)
-    found: set[str] = set()
-    for other in set(others) - {object, type}:
-        found.update(vars(other))
-    return found
+def _makes_up(space: Any) -> bool:
+    """Whether a module or a class has attributes that a user's `__getattr__` makes up."""
+    if isinstance(space, ModuleType):
+        return "__getattr__" in vars(space)
+    kind: Any = type(space)
+    return isinstance(space, type) and any(
+        "__getattr__" in vars(base) and not is_library(base.__module__) for base in kind.__mro__
+    )
 
 
 def _is_extension(space: Any) -> bool:

@@ -518,3 +518,73 @@ def test_attributes_of_enum_members():
     mode = Mode.SLOW
     mode.shift = 0.0
     return lambda x: x * Mode.FAST.scale + mode.shift, change
+
+
+def sibling():
+    First, Second = type("First", (), {}), type("Second", (), {"scale": lambda self: 1.0})
+
+    class Both(First, Second):
+        def scale(self):
+            return super().scale()
+
+    both = Both()
+    return lambda x: x * both.scale(), lambda: setattr(First, "scale", lambda self: 4.0)
+
+
+def made_up(make):
+    owner = make()
+    return lambda x: x * owner.scale, lambda: setattr(owner, "scale", 3.0)
+
+
+def module_that_makes_up():
+    module = types.ModuleType("settings")
+    module.__getattr__ = lambda name: 1.0 if name == "scale" else ""
+    return module
+
+
+def class_that_makes_up():
+    return type("Kind", (type,), {"__getattr__": lambda cls, name: 1.0})("Thing", (), {})
+
+
+def layer_class():
+    class Layer(nn.Module):
+        def forward(self, x):
+            return x * 2 if hasattr(self, "flag") else x
+
+    return Layer(), lambda: setattr(Layer, "flag", True)
+
+
+def truth():
+    Thing = type("Thing", (), {})
+    thing = Thing()
+    return lambda x: x * 2 if thing else x, lambda: setattr(Thing, "__bool__", lambda self: False)
+
+
+def function_dict():
+    def helper(x):
+        return x * helper.__dict__.get("scale", 1.0)
+
+    return helper, lambda: setattr(helper, "scale", 3.0)
+
+
+def pattern():
+    Thing = type("Thing", (), {"scale": 1.0})
+
+    def step(x):
+        match Thing():
+            case Thing(scale=1.0):
+                return x
+        return x * 2
+
+    return step, lambda: setattr(Thing, "scale", 3.0)
+
+
+@pytest.mark.parametrize("make", [
+    sibling, lambda: made_up(module_that_makes_up), lambda: made_up(class_that_makes_up),
+    layer_class, truth, function_dict, pattern,
+])  # fmt: skip
+@trap
+def test_what_comes_to_be(make):
+    """What takes the place of something found elsewhere, or made up, is found from then on."""
+    step, put = make()
+    return step, lambda n: put() if n == 2 else None
