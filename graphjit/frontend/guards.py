@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import sys
+from abc import ABC
 from collections import deque, namedtuple
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, KeysView
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
@@ -177,12 +178,14 @@ def is_plain(value: Any) -> bool:
     return not _is_ours(cls) and not is_logger(value)
 
 
-#: descriptors of types that are not written in Python can be exchanged, but not changed
+#: descriptors of types that are not written in Python, those of a named tuple's fields, and what
+#: abstract base classes keep can be exchanged, but not changed
 _OPAQUE = (
     Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, Enum,
     property, staticmethod, classmethod,
     MethodDescriptorType, WrapperDescriptorType, MethodWrapperType, ClassMethodDescriptorType,
-    GetSetDescriptorType, MemberDescriptorType, type(vars(namedtuple("Named", "field"))["field"]),
+    GetSetDescriptorType, MemberDescriptorType,
+    type(vars(namedtuple("_", "field"))["field"]), type(vars(ABC)["_abc_impl"]),
 )  # fmt: skip
 
 
@@ -287,26 +290,16 @@ def _same_items(value: Any, items: tuple[Any, ...]) -> bool:
 
 @dataclass(slots=True)
 class CodeGuard:
-    """The functions that were followed have the code they had, and no global hides a built-in one.
+    """The functions that were followed have the code they had.
 
     Classes of modules have the `forward` they had. One guard for all, so that each costs little.
     """
 
     codes: list[tuple[FunctionType, CodeType]] = field(default_factory=list)
     patched: dict[Any, FunctionType] = field(default_factory=dict)
-    #: by namespace: whether it has none of some names, and the names
-    hidden: dict[int, tuple[Callable[[set[str]], bool], set[str]]] = field(default_factory=dict)
     name: ClassVar[str] = "the code of a function"
     container: ClassVar[None] = None
     expected: ClassVar[None] = None
-
-    def add(self, function: FunctionType, builtins: AbstractSet[str]) -> None:
-        """Guard `function`, whose code uses these built-in names."""
-        self.codes.append((function, function.__code__))
-        if builtins:
-            space = function.__globals__
-            row = self.hidden.setdefault(id(space), (space.keys().isdisjoint, set()))
-            row[1].update(builtins)
 
     def holds(self) -> bool:
         for function, code in self.codes:
@@ -315,10 +308,62 @@ class CodeGuard:
         for cls, forward in self.patched.items():
             if cls.forward is not forward:
                 return False
-        return all(are_absent(names) for are_absent, names in self.hidden.values())
+        return True
 
 
-AnyGuard = Guard | CodeGuard | PlainGuard
+@dataclass(slots=True)
+class AbsenceGuard:
+    """Namespaces have none of some names: nothing has come to be where nothing was found.
+
+    No global hides a built-in, no attribute that of a base class. One guard for all namespaces.
+    """
+
+    #: by the id of what has the namespace: what that is called, its keys, and the names
+    rows: dict[int, tuple[str, KeysView[str], set[str]]] = field(default_factory=dict)
+    #: namespaces that have the names they had, and no others
+    complete: dict[int, tuple[str, KeysView[str], set[str]]] = field(default_factory=dict)
+    container: ClassVar[None] = None
+    expected: ClassVar[None] = None
+
+    def add(self, owner: Any, label: str, names: AbstractSet[str]) -> None:
+        """`owner`, a dict or a thing with a `__dict__`, has none of `names` there."""
+        if not names:
+            return
+        row = self.rows.get(id(owner))
+        if row is None:
+            keys = (owner if type(owner) is dict else vars(owner)).keys()
+            row = self.rows[id(owner)] = (label, keys, set())
+        row[2].update(names)
+
+    def complete_by(self, owner: Any, label: str, names: set[str]) -> None:
+        """The namespace of `owner` consists of `names`."""
+        self.complete[id(owner)] = (label, vars(owner).keys(), names)
+
+    @property
+    def name(self) -> str:
+        """The first that is there, or the namespace that has others."""
+        for label, keys, names in self.rows.values():
+            for name in sorted(names & keys):
+                return f"{label}.{name}" if label else name
+        changed = [label for label, keys, names in self.complete.values() if keys != names]
+        return changed[0] if changed else "a name that was absent"
+
+    def holds(self) -> bool:
+        for _, keys, names in self.rows.values():
+            if not keys.isdisjoint(names):
+                return False
+        for _, keys, names in self.complete.values():
+            if keys != names:
+                return False
+        return True
+
+
+def is_empty(guard: AnyGuard) -> bool:
+    """Whether a guard has nothing to look at."""
+    return isinstance(guard, AbsenceGuard) and not guard.rows and not guard.complete
+
+
+AnyGuard = Guard | CodeGuard | AbsenceGuard | PlainGuard
 
 
 def tensors_reached(guards: Iterable[AnyGuard], tree: Hashable) -> dict[int, Tensor]:

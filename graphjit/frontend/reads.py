@@ -7,22 +7,26 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 from __future__ import annotations
 
 import builtins
-import dis
 import functools
 import inspect
 import sys
-import threading
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
-from importlib.util import resolve_name
-from itertools import pairwise
 from pathlib import PurePath
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..errors import PACKAGE, TraceRefused
+from .bytecode import (
+    BY_TEXT,
+    globals_in,
+    has_type_of_self_only,
+    imports,
+    looks_into,
+    names_in,
+    nested,
+)
 from .guards import (
     ABSENT,
     CHANGING,
@@ -30,6 +34,7 @@ from .guards import (
     MAX_DEPTH,
     SCALARS,
     TABLES,
+    AbsenceGuard,
     AnyGuard,
     CodeGuard,
     Guard,
@@ -43,9 +48,11 @@ from .guards import (
     telling_module,
 )
 from .libraries import impure_names, is_library
+from .lookups import Sought
 from .mode import MODE
-from .plain import WATCHERS, WHOLE, Layout, PlainGuard, attributes, own_dict
-from .state import CARRIED, GUARDED, STEPPING, VERSIONS, SelfGuarding
+from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
+from .state import CARRIED, GUARDED, STEPPING, VERSIONS, WRAPPERS, SelfGuarding
+from .watching import assigning_plain, noting_plain, stands_in, watch
 
 #: built-in functions that read what no name in the code tells
 DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
@@ -65,7 +72,13 @@ class Reads:
         self.spaces: list[Any] = []
         self.ours: list[ModuleType] = []
         self.code = CodeGuard()
-        self.always.append(self.code)
+        self.absences = AbsenceGuard()
+        self.always += [self.code, self.absences]
+        self.sought = Sought()
+        #: by the id of a function, a class or a module: how much was known when absences were noted
+        self.searched: dict[int, Any] = {}
+        #: how much was known when the last of it was followed
+        self.followed: tuple[int, ...] = ()
         #: the plain objects that were reached, by id
         self.plain: dict[int, PlainGuard] = {}
         self.watched: list[type] = []
@@ -87,6 +100,7 @@ class Reads:
             recorder.refuse(f"{type(owner).__name__}.{name} is read after a scheduler's step")
         if not self._is_new(owner, name):
             return
+        self._class_of(owner)
         self._class_entry(type(owner), name)
         self.function(value)
         if name == "forward":
@@ -97,9 +111,24 @@ class Reads:
         always = name not in TABLES and (is_mutable(value) or not counted)
         self._add(f"{type(owner).__name__}.{name}", owner, name, value, always)
 
+    def _class_of(self, owner: Any) -> None:
+        """Guard and follow what Python calls by itself on a user's class of a module."""
+        cls = type(owner)
+        if id(cls) in self.searched:
+            return
+        self.searched[id(cls)] = None
+        for base in cls.__mro__:
+            if not is_library(base.__module__):
+                for name in _CALLED & vars(base).keys():
+                    self._entry(base, name)
+                self._absent(base, _CALLED & {n for each in base.__mro__ for n in vars(each)})
+
     def absence(self, owner: Any, name: str) -> None:
         """`owner` has no attribute `name`, unless its `__getattr__` makes one up."""
+        self._class_of(owner)
         if self._is_new(owner, name):
+            for cls in type(owner).__mro__:
+                self._absent(cls, {name})
             label = f"{type(owner).__name__}.{name}"
             guards: list[Any] = self.always if id(owner) in self.plain else self.structural
             guards.append(Guard(label, owner, name, ABSENT, CHANGING))
@@ -134,9 +163,12 @@ class Reads:
 
     def _class_entry(self, cls: type, name: str) -> None:
         """Guard what instances of a user's class find on it, if anything."""
-        for base in cls.__mro__:
-            if name in vars(base) and not is_library(base.__module__):
-                self._entry(base, name)
+        for place, base in enumerate(cls.__mro__):
+            if name in vars(base):
+                if not is_library(base.__module__):
+                    self._entry(base, name)
+                for nearer in () if name == "forward" else cls.__mro__[:place]:
+                    self._absent(nearer, {name})
                 break
 
     def forget(self, key: tuple[int, str]) -> Guard | None:
@@ -171,17 +203,17 @@ class Reads:
         A list to which `debug.callback(found.append, x)` appends is another one at each call, and
         may be: the traced function itself does not see what is in it.
         """
-        own = {code for function in told for code in _nested(getattr(function, "__code__", None))}
-        codes = [c for _, code in self.code.codes for c in _nested(code) if c not in own]
+        own = {code for function in told for code in nested(getattr(function, "__code__", None))}
+        codes = [c for _, code in self.code.codes for c in nested(code) if c not in own]
         changing = [id(getattr(function, "__self__", None)) for function in told]
 
         def is_told_only(guard: AnyGuard) -> bool:
             if not isinstance(guard, Guard) or guard.holds():
                 return False
             is_attribute = not isinstance(guard.container, (CellType, dict))
-            if is_attribute and (id(guard.read()) not in changing or self.names & _BY_TEXT):
+            if is_attribute and (id(guard.read()) not in changing or self.names & BY_TEXT):
                 return False
-            return not any(_looks_into(guard.key or guard.name, code) for code in codes)
+            return not any(looks_into(guard.key or guard.name, code) for code in codes)
 
         self.always = [guard for guard in self.always if not is_told_only(guard)]
 
@@ -208,23 +240,71 @@ class Reads:
 
     def function(self, function: Any) -> None:
         """Guard what the code of a function, and all code that it leads to, reads."""
-        before = self._extent()
         self._reach(function)
-        while before != (before := self._extent()):
+        while self.followed != (extent := self._extent()):
+            self.followed = extent
             for space in tuple(self.spaces):
-                for name in [n for n in vars(space) if self._is_named(n) or _is_extension(space)]:
-                    if not _stands_in(vars(space)[name]):
-                        self._entry(space, name)
+                self._space(space)
+            self._search()
             for module in tuple(self.ours):
                 for name in self.names & vars(module).keys():
                     self._library_entry(module, name)
 
-    def _extent(self) -> tuple[int, int, int]:
-        return (len(self.names), len(self.spaces), len(self.ours))
+    def _space(self, space: Any) -> None:
+        """Guard the entries of a module, a class or a function that code may look at."""
+        own = _OF_MEMBERS if isinstance(space, Enum) else WRAPPERS.get(type(space), ())
+        every, lists = _is_extension(space), self.sought.lists(space)
+        for name in [n for n in vars(space) if n not in own and (
+            every or self._is_named(n) or (lists and n[:2] != "__")
+        )]:  # fmt: skip
+            if not stands_in(vars(space)[name]):
+                self._entry(space, name)
+        if lists:
+            names = {name for name, value in vars(space).items() if not stands_in(value)}
+            self.absences.complete_by(space, _label(space), names)
+
+    def _search(self) -> None:
+        """Guard that nothing has what is looked for in vain, or would be found first."""
+        anywhere, by_id = self.sought.looked_for()
+        extent = (len(self.names), *self.sought.extent())
+        for space in (*self.spaces, *(function for function, _ in self.code.codes)):
+            if self.searched.get(id(space)) == extent:
+                continue
+            self.searched[id(space)] = extent
+            mine = by_id.get(id(space), set())
+            self._absent(space, mine if isinstance(space, Enum) else anywhere | mine)
+            if isinstance(space, type):
+                self._absent(space, _DEFAULTS)
+                self._search_bases(space)
+            elif isinstance(space, FunctionType) and not vars(space) and self.sought.lists(space):
+                self.spaces.append(space)
+            if _makes_up(space):
+                self._absent(space, self.names)
+
+    def _search_bases(self, cls: type) -> None:
+        """Guard that no class in the order of resolution hides what a later one has."""
+        kind: Any = type(cls)
+        named, later = self.names | _SPECIAL, set[str]()
+        for base in reversed((*cls.__mro__, *kind.__mro__)):
+            if base not in (object, type):
+                if not issubclass(base, type):
+                    self._absent(base, later)
+                later |= named & vars(base).keys()
+
+    def _absent(self, space: Any, names: AbstractSet[str]) -> None:
+        """Guard that a user's module, class or function has none of those `names` it has not."""
+        if isinstance(space, type) and is_library(space.__module__):
+            return
+        self.absences.add(space, _label(space), names - vars(space).keys() - _WATCHING)
+
+    def _extent(self) -> tuple[int, ...]:
+        sizes = (len(self.names), len(self.spaces), len(self.ours), len(self.code.codes))
+        return (*sizes, *self.sought.extent())
 
     def _is_named(self, name: str) -> bool:
-        special = name.startswith("__") and name in _SPECIAL
-        return name in self.names or special or ("getattr" in self.names and name[:2] != "__")
+        if name[:2] == "__":
+            return name in self.names or name in _SPECIAL
+        return name in self.names or "getattr" in self.names or self.sought.spells(name)
 
     def _is_new(self, owner: Any, name: str) -> bool:
         key = (id(owner), name)
@@ -235,7 +315,7 @@ class Reads:
     def _entry(self, space: Any, name: str) -> None:
         """Guard an attribute of a user's module, class or function."""
         if self._is_new(space, name):
-            self._variable(f"{space.__name__}.{name}", space, name)
+            self._variable(f"{_label(space)}.{name}", space, name)
 
     def _library_entry(self, module: ModuleType, name: str) -> None:
         """Guard a function of graphjit's, in whose place another may be put."""
@@ -249,6 +329,8 @@ class Reads:
             value = Guard(name, container, key, None, None).read()
         except (ValueError, KeyError, AttributeError):
             return
+        if not isinstance(value, SCALARS):
+            self.sought.holds(key or name, value)
         self._add(name, container, key, value, True)
         self._reach(value)
 
@@ -280,7 +362,7 @@ class Reads:
             self._module(value)
         elif isinstance(value, BuiltinFunctionType):
             self._library_function(value, value.__module__ or type(value.__self__).__module__)
-        elif isinstance(value, type) and not is_library(value.__module__):
+        elif _has_space(value):
             self.spaces.append(value)
         elif _is_path(value) and impure_names("pathlib", self.names):
             self._refuse_impure("pathlib", "pathlib")
@@ -291,7 +373,7 @@ class Reads:
         self.always.append(guard)
         if type(thing) not in self.watched:
             self.watched.append(type(thing))
-            watch(type(thing), _noting_plain, _assigning_plain)
+            watch(type(thing), noting_plain, assigning_plain)
 
     def _module(self, module: ModuleType) -> None:
         if module.__name__.partition(".")[0] == "graphjit":
@@ -318,14 +400,18 @@ class Reads:
         if is_library(function.__module__):
             self._library_function(function, function.__module__)
             return
-        mentioned = set(_names(code))
-        if "type" in mentioned and _has_type_of_self_only(code):
+        mentioned = set(names_in(code))
+        if "type" in mentioned and has_type_of_self_only(code):
             mentioned.discard("type")
         self.names |= mentioned
-        names = _globals(code)
+        names = globals_in(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded", name)
-        self.code.add(function, names & vars(builtins).keys() - function.__globals__.keys())
+        self.sought.add(code)
+        self.code.codes.append((function, code))
+        missing = names - function.__globals__.keys()
+        self.absences.add(function.__globals__, "", missing)
+        self.absences.add(vars(builtins), "", missing - vars(builtins).keys())
         for name, cell in zip(code.co_freevars, function.__closure__ or ()):
             self._variable(name, cell, "")
         for name in names & function.__globals__.keys():
@@ -336,7 +422,7 @@ class Reads:
                 self._variable(name, function, name)
         if vars(function):
             self.spaces.append(function)
-        for name in _imports(code, function.__globals__.get("__package__") or ""):
+        for name in imports(code, function.__globals__.get("__package__") or ""):
             self._import(name)
 
     def _import(self, name: str) -> None:
@@ -363,7 +449,24 @@ class WatchedModule(ModuleType):
 _SPECIAL = frozenset(
     name for kind in (int, float, list, dict, object, type(_ for _ in ())) for name in vars(kind)
     if name.startswith("__") and callable(vars(kind)[name])
-) - {"__class__", "__new__", "__subclasshook__"} | {"__call__", "__enter__", "__exit__", "__init__"}
+) - {"__class__", "__subclasshook__"} | frozenset(
+    "__call__ __enter__ __exit__ __init__ __new__ __getattr__ __get__ __set__ __delete__ "
+    "__set_name__ __matmul__ __rmatmul__ __imatmul__ __missing__ __instancecheck__ "
+    "__subclasscheck__ __prepare__ __mro_entries__ __copy__ __deepcopy__ __aenter__ __aexit__ "
+    "__await__ __aiter__ __anext__ __array__ __complex__ __bytes__ __fspath__ __del__".split()
+    + [f"__i{name}__" for name in "truediv floordiv mod pow lshift rshift and or xor sub".split()]
+)  # fmt: skip
+#: those of them that tell what a module does, or any other object whose class is not followed
+_CALLED = frozenset(
+    "__call__ __getattr__ __getitem__ __len__ __iter__ __contains__ __bool__ __enter__ __exit__ "
+    "__eq__ __hash__".split()
+)
+#: what Python keeps in the members of an enumeration
+_OF_MEMBERS = {"_value_", "_name_", "_sort_order_", "__objclass__"}
+#: those of them that every class has, or that something else stands in for
+_DEFAULTS = frozenset("__init__ __new__ __bool__ __len__ __eq__".split())
+#: what a class has while it is watched
+_WATCHING = {"__getattribute__", "__setattr__"}
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -383,8 +486,10 @@ def _parts(value: Any) -> Iterator[Any]:
     elif isinstance(value, FunctionType):
         yield inspect.unwrap(value)
     elif isinstance(value, type):
-        yield from value.__mro__[1:]
-    elif is_plain(value):
+        yield from (*value.__mro__[1:], type(value))
+        if issubclass(value, Enum):
+            yield from value.__members__.values()
+    elif isinstance(value, Enum) or is_plain(value):
         yield type(value)
     elif not is_opaque(value):
         yield type(value)
@@ -397,6 +502,27 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, PurePath) or (isinstance(value, type) and issubclass(value, PurePath))
 
 
+def _has_space(value: Any) -> bool:
+    """Whether this is a user's class or member of an enumeration, or stands for a function."""
+    if isinstance(value, (type, Enum)):
+        return not is_library(value.__module__)
+    return type(value) in WRAPPERS
+
+
+def _label(space: Any) -> str:
+    return str(getattr(space, "__name__", type(space).__name__))
+
+
+def _makes_up(space: Any) -> bool:
+    """Whether a module or a class has attributes that a user's `__getattr__` makes up."""
+    if isinstance(space, ModuleType):
+        return "__getattr__" in vars(space)
+    kind: Any = type(space)
+    return isinstance(space, type) and any(
+        "__getattr__" in vars(base) and not is_library(base.__module__) for base in kind.__mro__
+    )
+
+
 def _is_extension(space: Any) -> bool:
     """Whether graphjit calls the methods of a class by itself: a `Function`, an optimizer."""
     return isinstance(space, type) and any(
@@ -404,190 +530,3 @@ def _is_extension(space: Any) -> bool:
     ) and not issubclass(space, tuple(GUARDED))
 
 
-def _nested(code: CodeType | None) -> Iterator[CodeType]:
-    """A code object and those inside it."""
-    if code is not None:
-        yield code
-        for constant in code.co_consts:
-            if isinstance(constant, CodeType):
-                yield from _nested(constant)
-
-
-#: what finds attributes whose names are not in the code
-_BY_TEXT = frozenset({"getattr", "attrgetter", "vars", "__dict__"})
-_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR", "LOAD_METHOD")
-
-
-def _looks_into(name: str, code: CodeType) -> bool:
-    """Whether `code` does more with a variable than to take a bound method of what it holds."""
-    instructions = list(dis.get_instructions(code))
-    for this, following in pairwise(instructions):
-        if this.opname in _LOADS and this.argval == name:
-            calls = sys.version_info >= (3, 12) and (following.arg or 0) & 1
-            if following.opname != "LOAD_ATTR" or calls:
-                return True
-    return False
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-
-
-@functools.lru_cache(maxsize=1024)
-def _has_type_of_self_only(code: CodeType) -> bool:
-    """Whether all uses of `type` are `type(self)`, as in methods that dataclasses have."""
-    pairs = [pair for part in _nested(code) for pair in pairwise(dis.get_instructions(part))]
-    uses = [following for this, following in pairs if this.argval == "type"]
-    return all(use.opname.startswith("LOAD_FAST") and use.argval == "self" for use in uses)
-
-
-def _imports(code: CodeType, package: str) -> Iterator[str]:
-    """The modules that import statements in `code` name."""
-    for name, level in _imported(code):
-        yield resolve_name("." * level + name, package) if level else name
-
-
-@functools.lru_cache(maxsize=1024)
-def _imported(code: CodeType) -> tuple[tuple[str, int], ...]:
-    """Names of modules in import statements, with how many packages up they are looked for."""
-    found: list[tuple[str, int]] = []
-    for part in _nested(code):
-        before: list[Any] = [None, None]
-        for step in dis.get_instructions(part):
-            if step.opname == "IMPORT_NAME":
-                found.append((step.argval, before[0].argval))
-            before = [before[1], step]
-    return tuple(found)
-
-
-@functools.lru_cache(maxsize=1024)
-def _globals(code: CodeType) -> frozenset[str]:
-    """The names of globals and built-ins that a function looks up, not those of attributes."""
-    found = {i.argval for i in dis.get_instructions(code) if i.opname in _LOOK_UPS}
-    nested = [_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
-    return frozenset(found).union(*nested)
-
-
-_LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
-
-
-class _Watch(threading.local):
-    """The reads that the current thread collects."""
-
-    reads: Reads | None = None
-
-
-_WATCH = _Watch()
-_LOCK = threading.Lock()
-#: classes whose attribute reads are looked at, with the number of threads that do so
-_WATCHED: Counter[type] = Counter()
-
-
-def _noting(self: Any, name: str) -> Any:
-    reads = _WATCH.reads
-    try:
-        value = object.__getattribute__(self, name)
-    except AttributeError:
-        if reads is not None and not name.startswith("__"):
-            reads.absence(self, name)
-        raise
-    if reads is None or name.startswith("__"):
-        if reads is not None and name == "__dict__":
-            reads.whole(self, value, sys._getframe(1).f_globals.get("__name__"))
-        return value
-    carried = _carried(self, name, value)
-    if carried is not value:
-        return carried
-    reads.attribute(self, name, value)
-    return value
-
-
-def _noting_plain(self: Any, name: str) -> Any:
-    """The same for a plain object; those that the function has made are its own matter."""
-    reads = _WATCH.reads
-    if reads is None or id(self) not in reads.plain:
-        return object.__getattribute__(self, name)
-    try:
-        value = object.__getattribute__(self, name)
-    except AttributeError:
-        if not name.startswith("__"):
-            reads.absence(self, name)
-        raise
-    carried = _carried(self, name, value)
-    if carried is not value:
-        return carried
-    reads.plain_attribute(self, name, value)
-    return value
-
-
-def _assigning_plain(self: Any, name: str, value: Any) -> None:
-    """`__setattr__` of plain objects; what the recorder does not take shows as a change."""
-    reads, recorder = _WATCH.reads, MODE.recorder
-    is_noted = reads is not None and id(self) in reads.plain
-    if is_noted and recorder and not hasattr(getattr(type(self), name, None), "__set__"):
-        recorder.assign(self, name, value)
-    object.__setattr__(self, name, value)
-
-
-WATCHERS.add(_noting_plain)
-
-
-def _stands_in(value: Any) -> bool:
-    return value is _noting_plain or value is _assigning_plain
-
-
-def _carried(owner: Any, name: str, value: Any) -> Any:
-    """What a function finds in an attribute: a symbol for a number that replays assign."""
-    key, recorder = (id(owner), name), MODE.recorder
-    if key not in CARRIED or recorder is None or key in recorder.assigned:
-        return value
-    return recorder.attribute(owner, name, value)
-
-
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """Note nothing in the block: what it reads, replays read anew."""
-    reads, _WATCH.reads = _WATCH.reads, None
-    try:
-        yield
-    finally:
-        _WATCH.reads = reads
-
-
-def watch(cls: Any, noting: Any, assigning: Any = None) -> None:
-    """Have `noting` called for every attribute that is read of an instance of `cls`, and
-
-    `assigning` for every one that is set, if that is nobody else's business.
-    """
-    with _LOCK:
-        _WATCHED[cls] += 1
-        cls.__getattribute__ = noting
-        if assigning is not None and cls.__setattr__ is object.__setattr__:
-            cls.__setattr__ = assigning
-
-
-def _unwatch(classes: Iterable[Any]) -> None:
-    with _LOCK:
-        _WATCHED.subtract(classes)
-        for cls in classes:
-            if not _WATCHED[cls]:
-                del cls.__getattribute__, _WATCHED[cls]
-                if vars(cls).get("__setattr__") is _assigning_plain:
-                    del cls.__setattr__
-
-
-@contextmanager
-def watching(classes: Iterable[type], reads: Reads) -> Iterator[None]:
-    """Note every attribute that this thread reads of an instance of `classes` in the block."""
-    classes = tuple(classes)
-    for cls in classes:
-        watch(cls, _noting)
-    _WATCH.reads = reads
-    try:
-        yield
-    finally:
-        _WATCH.reads = None
-        _unwatch((*classes, *reads.watched))

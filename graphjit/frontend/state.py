@@ -51,3 +51,5 @@ class SelfGuarding:
 GUARDED: list[type] = []
 #: those of them whose attributes are changed by the effects of a call
 STEPPING: list[type] = []
+#: classes of graphjit's that stand for a function of the user's, with the attributes of their own
+WRAPPERS: dict[type, frozenset[str]] = {}

@@ -31,16 +31,17 @@ from .misses import miss_reason
 from .mode import MODE
 from .plain import attributes, is_plain_class
 from .pytree import flatten
-from .reads import Reads, watching
+from .reads import Reads
 from .recheck import rechecked
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
-from .state import CARRIED, GUARDED, VERSIONS
+from .state import CARRIED, GUARDED, VERSIONS, WRAPPERS
 from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
+from .watching import watching
 
 if TYPE_CHECKING:
     from ..passes.pipeline import Stage
@@ -436,6 +437,9 @@ class Traced:
                     continue
         reason = self.eager_reason or "call it with them first"
         raise RuntimeError(f"{self.name} is not compiled for these arguments: {reason}")
+
+
+WRAPPERS[Traced] = frozenset(vars(Traced(len)))
 
 
 def build(recording: Recording, attempt: Attempt) -> Executable:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import CHANGING, CodeGuard, Guard
+from .guards import CHANGING, AbsenceGuard, CodeGuard, Guard
 from .mode import MODE
 from .plain import PlainGuard
 from .pytree import LEAF, takes_items
@@ -190,12 +190,14 @@ class _Writer:
             yield "except ValueError: return MISS"
         for namespace, key, thing, guard in variant.globals:
             yield (
-                f"if {self.name(namespace)}.get({key!r}) is not {self.name(thing)} and "
+                f"if {self.name(namespace)}.get({key!r}, MISS) is not {self.name(thing)} and "
                 f"not {self.name(guard.holds)}(): return MISS"
             )
         for other in variant.others:
             if isinstance(other, CodeGuard):
                 yield from self._code(other)
+            elif isinstance(other, AbsenceGuard):
+                yield from self._absence(other)
             else:
                 yield f"if {self._failed(other)}: return MISS"
 
@@ -206,8 +208,11 @@ class _Writer:
             if guard.found:
                 return slow
             return f"type({self.name(guard.thing)}) is not {self.name(guard.cls)}"
-        if guard.thing is CHANGING or isinstance(guard.container, (type, ModuleType)):
+        if guard.thing is CHANGING:
             return slow
+        if isinstance(guard.container, (type, ModuleType)):
+            space = self.name(vars(guard.container))
+            return f"{space}.get({guard.key!r}, MISS) is not {self.name(guard.thing)} and {slow}"
         place = f"getattr({self.name(guard.container)}, {guard.key!r}, MISS)"
         return f"{place} is not {self.name(guard.thing)} and {slow}"
 
@@ -216,8 +221,13 @@ class _Writer:
             yield f"if {self.name(function)}.__code__ is not {self.name(code)}: return MISS"
         for kind, forward in guard.patched.items():
             yield f"if {self.name(kind)}.forward is not {self.name(forward)}: return MISS"
-        for are_absent, names in guard.hidden.values():
-            yield f"if not {self.name(are_absent)}({self.name(tuple(names))}): return MISS"
+
+    def _absence(self, guard: AbsenceGuard) -> Iterator[str]:
+        for _, keys, names in guard.rows.values():
+            are_absent = self.name(keys.isdisjoint)
+            yield f"if not {are_absent}({self.name(frozenset(names))}): return MISS"
+        for _, keys, names in guard.complete.values():
+            yield f"if {self.name(keys)} != {self.name(frozenset(names))}: return MISS"
 
     # --- the run, and what it leaves --------------------------------------------------------------
 

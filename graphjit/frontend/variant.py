@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtypes import default_float
 from ..ir.interp import DONE
-from .guards import AnyGuard, Guard, is_mutable, tensors_in, tensors_reached
+from .guards import ABSENT, AnyGuard, Guard, is_empty, is_mutable, tensors_in, tensors_reached
 from .hyper import STRUCTURAL
 from .mode import MODE
 from .places import array_of, existing_result, fresh_result, grad_of, passed_array, resolve
@@ -212,7 +212,7 @@ class Variant:
         names = [g for g in guards if type(g.container) is dict]
         self.cells = [(g.container, g.thing, g) for g in cells]
         self.globals = [(g.container, g.key, g.thing, g) for g in names]
-        self.others = [g for g in guards if g not in cells and g not in names]
+        self.others = [g for g in guards if g not in cells and g not in names and not is_empty(g)]
 
     # --- is it for these arguments? -----------------------------------------------------------
 
@@ -268,7 +268,7 @@ class Variant:
         except ValueError:  # an empty cell
             return False
         for namespace, name, thing, guard in self.globals:
-            if namespace.get(name) is not thing and not guard.holds():
+            if namespace.get(name, ABSENT) is not thing and not guard.holds():
                 return False
         for other in self.others:
             if not other.holds():

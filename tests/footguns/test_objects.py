@@ -4,13 +4,19 @@ Attributes of plain objects are what they are at each call, wherever Python find
 object, on its class or a base of that, in a slot, or computed. So are methods, traced or not.
 """
 
+import abc
+import collections
 import dataclasses
 import enum
+import inspect
 import operator
 import types
 import weakref
 
+import pytest
+
 import graphjit as gj
+from graphjit import nn
 
 from .harness import traced, trap
 
@@ -318,3 +324,267 @@ def test_names_given_as_text():
         thing.scale = float(n)
 
     return lambda x: x * operator.attrgetter("scale")(thing), change
+
+
+@trap
+def test_attributes_of_a_subclass():
+    """An attribute or a method that a subclass gets later hides that of its base."""
+
+    class Base:
+        scale = 1.0
+
+        def shift(self, x):
+            return x + 1
+
+        def __call__(self, x):
+            return x + 2
+
+    class Derived(Base):
+        pass
+
+    thing = Derived()
+
+    def change(n):
+        if n == 1:
+            Derived.scale = 3.0
+        if n == 2:
+            Derived.shift = lambda self, x: x - 5
+        if n == 3:
+            Derived.__call__ = lambda self, x: x * 4
+        if n == 4:
+            del Derived.scale
+
+    return lambda x: thing(thing.shift(x * thing.scale)) + Derived.scale, change
+
+
+@trap(replays=4)
+def test_methods_that_a_layer_gets_later():
+    """A method that a subclass of a layer gets later hides that of the layer."""
+
+    class Layer(nn.Linear):
+        pass
+
+    layer = Layer(4, 4)
+
+    def change(n):
+        if n == 1:
+            Layer.extra_repr = lambda self: "hidden"
+        if n == 2:
+            Layer.__call__ = lambda self, x: x * 5
+        if n == 3:
+            Layer.forward = lambda self, x: x - 1
+            del Layer.__call__
+
+    return lambda x: layer(x) * len(layer.extra_repr()), change
+
+
+class Meta(type):
+    """A metaclass with a property, and with a say in what instances are."""
+
+    @property
+    def scale(cls):
+        return TABLE["property"]
+
+    def __instancecheck__(cls, thing):
+        return thing < TABLE["instance"]
+
+
+class Field:
+    """A descriptor."""
+
+    def __get__(self, thing, owner):
+        return TABLE["descriptor"]
+
+
+class Special(metaclass=Meta):
+    """An object all of whose parts are computed from a global table."""
+
+    field = Field()
+
+    def __new__(cls):
+        thing = super().__new__(cls)
+        thing.value = TABLE["new"]
+        return thing
+
+    def __getattr__(self, name):
+        return TABLE[name]
+
+    def __matmul__(self, x):
+        return x * TABLE["matmul"]
+
+    def __rmatmul__(self, number):
+        return number * TABLE["rmatmul"]
+
+
+class Gained(nn.Module):
+    """A module whose `__getattr__` reads a global table."""
+
+    def __getattr__(self, name):
+        return TABLE[name] if name in TABLE else super().__getattr__(name)
+
+    def forward(self, x):
+        return x * self.gain
+
+
+TABLE = {"new": 1.0}
+SPECIAL, GAINED = Special(), Gained()
+USES = {
+    "property": lambda x: x * Special.scale,
+    "instance": lambda x: x if isinstance(2.0, Special) else -x,
+    "descriptor": lambda x: x * SPECIAL.field,
+    "new": lambda x: x * Special().value,
+    "absent": lambda x: x * SPECIAL.absent,
+    "matmul": lambda x: SPECIAL @ x,
+    "rmatmul": lambda x: x * (2 @ SPECIAL),
+    "gain": GAINED,
+}
+
+
+@pytest.mark.parametrize("name", USES)
+@trap
+def test_methods_that_python_calls(name):
+    """What Python calls unnamed is followed: `__getattr__`, `__get__`, `__new__`, operators, and
+
+    the methods of a metaclass.
+    """
+    TABLE.clear()
+    TABLE[name] = 1.0
+
+    def change(n):
+        TABLE[name] = float(n)
+
+    return USES[name], change
+
+
+@pytest.mark.parametrize("read", [
+    lambda cls: vars(cls)["scale"], lambda cls: cls.__dict__["scale"],
+    lambda cls: dict(inspect.getmembers(cls))["scale"], lambda cls: len(dir(cls)),
+    lambda cls: float("{.scale}".format(cls)),  # noqa: UP032  (the trap)
+], ids=["vars", "__dict__", "getmembers", "dir", "format"])  # fmt: skip
+@trap
+def test_the_dict_of_a_class(read):
+    """All attributes of a class are guarded, if code lists them or names them in a string."""
+
+    class Options:
+        scale = 1.0
+
+    def change(n):
+        Options.scale = float(n)
+        if n == 3:
+            Options.extra = 1.0
+
+    return lambda x: x * read(Options), change
+
+
+@trap
+def test_abstract_classes_and_named_tuples():
+    """Abstract base classes and named tuples are followed like any class."""
+
+    class Rule(abc.ABC):
+        scale = 1.0
+
+        @abc.abstractmethod
+        def apply(self, x): ...
+
+    class Doubled(Rule):
+        def apply(self, x):
+            pair = Pair(x, self.scale)
+            return pair.left * pair.right
+
+    Pair = collections.namedtuple("Pair", "left right")
+    rule = Doubled()
+
+    def change(n):
+        Rule.scale = float(n)
+
+    return lambda x: rule.apply(x), change
+
+
+@trap
+def test_attributes_of_enum_members():
+    """Attributes that members of an enumeration have, or get, are compared."""
+
+    class Mode(enum.Enum):
+        FAST = 1
+        SLOW = 2
+
+        def __init__(self, number):
+            self.scale = 1.0
+
+    def change(n):
+        Mode.FAST.scale = float(n)
+        Mode.SLOW.shift = 2.0 * n
+
+    mode = Mode.SLOW
+    mode.shift = 0.0
+    return lambda x: x * Mode.FAST.scale + mode.shift, change
+
+
+def sibling():
+    First, Second = type("First", (), {}), type("Second", (), {"scale": lambda self: 1.0})
+
+    class Both(First, Second):
+        def scale(self):
+            return super().scale()
+
+    both = Both()
+    return lambda x: x * both.scale(), lambda: setattr(First, "scale", lambda self: 4.0)
+
+
+def made_up(make):
+    owner = make()
+    return lambda x: x * owner.scale, lambda: setattr(owner, "scale", 3.0)
+
+
+def module_that_makes_up():
+    module = types.ModuleType("settings")
+    module.__getattr__ = lambda name: 1.0 if name == "scale" else ""
+    return module
+
+
+def class_that_makes_up():
+    return type("Kind", (type,), {"__getattr__": lambda cls, name: 1.0})("Thing", (), {})
+
+
+def layer_class():
+    class Layer(nn.Module):
+        def forward(self, x):
+            return x * 2 if hasattr(self, "flag") else x
+
+    return Layer(), lambda: setattr(Layer, "flag", True)
+
+
+def truth():
+    Thing = type("Thing", (), {})
+    thing = Thing()
+    return lambda x: x * 2 if thing else x, lambda: setattr(Thing, "__bool__", lambda self: False)
+
+
+def function_dict():
+    def helper(x):
+        return x * helper.__dict__.get("scale", 1.0)
+
+    return helper, lambda: setattr(helper, "scale", 3.0)
+
+
+def pattern():
+    Thing = type("Thing", (), {"scale": 1.0})
+
+    def step(x):
+        match Thing():
+            case Thing(scale=1.0):
+                return x
+        return x * 2
+
+    return step, lambda: setattr(Thing, "scale", 3.0)
+
+
+@pytest.mark.parametrize("make", [
+    sibling, lambda: made_up(module_that_makes_up), lambda: made_up(class_that_makes_up),
+    layer_class, truth, function_dict, pattern,
+])  # fmt: skip
+@trap
+def test_what_comes_to_be(make):
+    """What takes the place of something found elsewhere, or made up, is found from then on."""
+    step, put = make()
+    return step, lambda n: put() if n == 2 else None

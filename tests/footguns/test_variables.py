@@ -35,6 +35,12 @@ def helper(x):
     return x * SCALE
 
 
+def keep_newest(x):
+    global NEWEST
+    NEWEST = x.sum()
+    return x + 1
+
+
 @trap
 def test_closure_cells():
     """A variable of an enclosing function is read anew at each call."""
@@ -69,6 +75,37 @@ def test_globals_that_come_and_go():
             globals().pop("abs", None)
 
     return lambda x: abs(x), change
+
+
+@trap
+def test_globals_that_are_missing():
+    """A global that is nowhere at first, and defined later, is seen."""
+
+    def step(x):
+        try:
+            return x * VERBOSITY
+        except NameError:
+            return x
+
+    def change(n):
+        if n % 2:
+            globals()["VERBOSITY"] = float(n)
+        else:
+            globals().pop("VERBOSITY", None)
+
+    globals().pop("VERBOSITY", None)
+    return step, change
+
+
+@pytest.mark.filterwarnings("ignore:assigning NEWEST", "ignore:.* runs eagerly")
+def test_globals_that_a_call_makes():
+    """A global that the first call makes is assigned by each."""
+    globals().pop("NEWEST", None)
+    function = gj.trace(keep_newest)
+    for number in range(6):
+        function(gj.full((2,), float(number)))
+        assert NEWEST.item() == 2 * number
+    assert function.eager_reason == "every call changes NEWEST"
 
 
 @trap
@@ -497,3 +534,76 @@ def test_files_and_the_process(read):
         return x * 2 if read() else x
 
     return step
+
+
+@trap(replays=0, eager="every call changes counted.calls")
+def test_counters_that_functions_have():
+    """A function that keeps a counter in its own attributes counts each call."""
+
+    def counted(x):
+        counted.calls = getattr(counted, "calls", 0) + 1
+        return x * counted.calls
+
+    return lambda x: counted(x) + 1
+
+
+def test_counters_that_traced_functions_have():
+    """A traced function that keeps a counter in its own attributes counts each call."""
+
+    @gj.trace
+    def step(x):
+        if not hasattr(step, "calls"):
+            step.calls = 0
+        step.calls += 1
+        return x * step.calls
+
+    with pytest.warns(UserWarning, match="every call changes step.calls"):
+        found = [step(gj.ones(())).item() for _ in range(6)]
+    assert found == [1, 2, 3, 4, 5, 6]
+
+
+def test_attributes_of_traced_functions():
+    """An attribute that a traced function has, or gets from outside, is compared."""
+
+    @gj.trace
+    def step(x):
+        return x * getattr(step, "scale", 1.0) + step.shift
+
+    step.shift, one = 1.0, gj.ones(())
+    assert [step(one).item() for _ in range(3)] == [2, 2, 2]
+    step.scale = 5.0
+    assert [step(one).item() for _ in range(3)] == [6, 6, 6]
+    step.shift = 3.0
+    assert [step(one).item() for _ in range(3)] == [8, 8, 8]
+    assert step.stats()["replays"] == 6
+
+
+@pytest.mark.parametrize("owner", [
+    lambda: type("Options", (), {}), lambda: types.ModuleType("options"), lambda: lambda: None,
+], ids=["class", "module", "function"])  # fmt: skip
+@trap
+def test_attributes_that_are_missing_at_first(owner):
+    """What `getattr`, `hasattr` and `except` do not find on a class, a module or a function
+
+    is found once it is there.
+    """
+    options = owner()
+
+    def scale():
+        return options.scale
+
+    def step(x):
+        x = x * 2 if getattr(options, "double", False) else x
+        try:
+            return x * scale()
+        except AttributeError:
+            return x - 1 if hasattr(options, "shift") else x
+
+    def change(n):
+        name = ("double", "shift", "scale")[n % 3]
+        if hasattr(options, name):
+            delattr(options, name)
+        else:
+            setattr(options, name, float(n))
+
+    return step, change
