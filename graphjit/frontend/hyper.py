@@ -15,12 +15,12 @@ from typing import Any
 from .. import dtypes
 from .guards import is_mutable
 from .mode import MODE
-from .reads import unwatched
 from .recording import Assignment
 from .state import VERSIONS, SelfGuarding
 from .symnumber import SymNumber
 from .tape import TENSORS
 from .tensor import Tensor
+from .watching import unwatched
 
 #: things that are not compared by what is in them
 _BY_IDENTITY = (Tensor, SelfGuarding)

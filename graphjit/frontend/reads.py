@@ -7,22 +7,26 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 from __future__ import annotations
 
 import builtins
-import dis
 import functools
 import inspect
 import sys
-import threading
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Sequence
 from enum import Enum
-from importlib.util import resolve_name
-from itertools import pairwise
 from pathlib import PurePath
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..errors import PACKAGE, TraceRefused
+from . import hung
+from .codes import (
+    globals_in,
+    handles_errors,
+    has_type_of_self_only,
+    looks_into,
+    modules_imported,
+    names_in,
+    nested_codes,
+)
 from .guards import (
     ABSENT,
     CHANGING,
@@ -33,6 +37,8 @@ from .guards import (
     AnyGuard,
     CodeGuard,
     Guard,
+    HungGuard,
+    SameGuard,
     fields,
     is_logger,
     is_mutable,
@@ -43,8 +49,10 @@ from .guards import (
 )
 from .libraries import impure_names, is_library
 from .mode import MODE
-from .plain import WATCHERS, WHOLE, Layout, PlainGuard, attributes, own_dict
+from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
 from .state import CARRIED, GUARDED, STEPPING, VERSIONS, SelfGuarding
+from .tensor import Tensor
+from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
 
 #: built-in functions that read what no name in the code tells
 DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
@@ -68,6 +76,11 @@ class Reads:
         #: the plain objects that were reached, by id
         self.plain: dict[int, PlainGuard] = {}
         self.watched: list[type] = []
+        #: the tensors that were reached, by id, with what users had hung on them by then
+        self.tensors: dict[int, tuple[Tensor, dict[str, Any]]] = {}
+        #: how many of them had something; and which names, for code that looks at all
+        self.hung = 0
+        self.hung_names = HungGuard()
 
     def refuse(self, reason: str, about: str) -> None:
         """`about` is the name of the variable, attribute, module or function."""
@@ -102,6 +115,19 @@ class Reads:
             label = f"{type(owner).__name__}.{name}"
             guards: list[Any] = self.always if id(owner) in self.plain else self.structural
             guards.append(Guard(label, owner, name, ABSENT, CHANGING))
+
+    def lack(self, tensor: Tensor, name: str, module: str | None) -> None:
+        """`tensor` has no attribute `name`, which code of `module` has looked for."""
+        recorder = MODE.recorder
+        if recorder is None or recorder.made(tensor) or is_library(module):
+            return
+        if not self._is_new(tensor, name):
+            return
+        label = f"{type(tensor).__name__}.{name}"
+        if id(tensor) in recorder.positions or id(tensor) not in self.tensors:
+            self.refuse(f"{label} is looked for, which another tensor may have", name)
+        else:
+            self.always.append(Guard(label, tensor, name, ABSENT, CHANGING))
 
     def whole(self, owner: Any, found: dict[str, Any], module: str | None) -> None:
         """`owner.__dict__` gave `found` to code of `module`."""
@@ -157,7 +183,14 @@ class Reads:
             for name in plain.changed():
                 if (id(plain.thing), name) not in assigned:
                     return f"{plain.cls.__name__}.{name}"
-        return None
+        changes = (hung.changed(tensor, before) for tensor, before in self.tensors.values())
+        return next(filter(None, changes), None)
+
+    def meets(self, tensor: Tensor) -> None:
+        """The call has used `tensor`, whose attributes must be known if it has any."""
+        if id(tensor) not in self.tensors and hung.hung(tensor):
+            name = f"{type(tensor).__name__}.{next(iter(hung.hung(tensor)))}"
+            self.refuse(f"{name} is an attribute of a tensor that was found too late", name)
 
     def forget_told(self, told: Sequence[Any]) -> None:
         """Drop the guards on what only the functions in `told` look at, or change.
@@ -165,8 +198,9 @@ class Reads:
         A list to which `debug.callback(found.append, x)` appends is another one at each call, and
         may be: the traced function itself does not see what is in it.
         """
-        own = {code for function in told for code in _nested(getattr(function, "__code__", None))}
-        codes = [c for _, code in self.code.codes for c in _nested(code) if c not in own]
+        told_codes = (getattr(function, "__code__", None) for function in told)
+        own = {code for outer in told_codes for code in nested_codes(outer)}
+        codes = [c for _, code in self.code.codes for c in nested_codes(code) if c not in own]
         changing = [id(getattr(function, "__self__", None)) for function in told]
 
         def is_told_only(guard: AnyGuard) -> bool:
@@ -175,9 +209,16 @@ class Reads:
             is_attribute = not isinstance(guard.container, (CellType, dict))
             if is_attribute and (id(guard.read()) not in changing or self.names & _BY_TEXT):
                 return False
-            return not any(_looks_into(guard.key or guard.name, code) for code in codes)
+            return not any(looks_into(guard.key or guard.name, code) for code in codes)
 
         self.always = [guard for guard in self.always if not is_told_only(guard)]
+
+    def holds_to(self, value: Any) -> bool:
+        """Guard that a container from outside is the same one; whether its places are known."""
+        guards = [g for g in (*self.structural, *self.always) if isinstance(g, Guard)]
+        places = [guard for guard in guards if guard.finds(value)]
+        self.always += [SameGuard(place, value) for place in places]
+        return bool(places)
 
     def knows(self, value: Any) -> bool:
         """Whether `value` was there before the call, and not made by it."""
@@ -207,14 +248,16 @@ class Reads:
         while before != (before := self._extent()):
             for space in tuple(self.spaces):
                 for name in [n for n in vars(space) if self._is_named(n) or _is_extension(space)]:
-                    if not _stands_in(vars(space)[name]):
+                    if not stands_in(vars(space)[name]):
                         self._entry(space, name)
             for module in tuple(self.ours):
                 for name in self.names & vars(module).keys():
                     self._library_entry(module, name)
+            if self.hung:
+                self._hung_entries()
 
-    def _extent(self) -> tuple[int, int, int]:
-        return (len(self.names), len(self.spaces), len(self.ours))
+    def _extent(self) -> tuple[int, ...]:
+        return (len(self.names), len(self.spaces), len(self.ours), self.hung)
 
     def _is_named(self, name: str) -> bool:
         special = name.startswith("__") and name in _SPECIAL
@@ -238,6 +281,22 @@ class Reads:
             self._add(f"{module.__name__}.{name}", module, name, value, False)
             self._reach(value)
 
+    def _hung_entries(self) -> None:
+        """Guard what users have hung on tensors, as far as the code names it."""
+        by_text = not self.names.isdisjoint(hung.BY_TEXT)
+        for tensor, found in tuple(self.tensors.values()):
+            for name in found:
+                if (by_text or name in self.names) and self._is_new(tensor, name):
+                    self._hung_entry(tensor, name, found[name])
+
+    def _hung_entry(self, tensor: Tensor, name: str, value: Any) -> None:
+        label = f"{type(tensor).__name__}.{name}"
+        if MODE.recorder is not None and id(tensor) in MODE.recorder.positions:
+            self.refuse(f"{label} is an attribute of an argument, which others may not have", name)
+            return
+        self._add(label, tensor, name, value, True)
+        self._reach(value)
+
     def _variable(self, name: str, container: Any, key: str) -> None:
         try:
             value = Guard(name, container, key, None, None).read()
@@ -260,10 +319,12 @@ class Reads:
         """Follow what `value` leads to."""
         if isinstance(value, SCALARS) or id(value) in self.seen or depth > MAX_DEPTH:
             return
-        if is_logger(value) or isinstance(value, SelfGuarding):
+        if is_logger(value):
             return
         self.seen[id(value)] = value
-        if is_plain(value):
+        if isinstance(value, Tensor):
+            self._tensor(value)
+        elif is_plain(value):
             self._watch(value)
         for part in _parts(value):
             self._reach(part, depth + 1)
@@ -278,13 +339,31 @@ class Reads:
         elif _is_path(value) and impure_names("pathlib", self.names):
             self._refuse_impure("pathlib", "pathlib")
 
+    def _tensor(self, tensor: Tensor) -> None:
+        """Note what users have hung on a tensor so far."""
+        cls, recorder = type(tensor), MODE.recorder
+        if recorder is not None and recorder.made(tensor):
+            return
+        found = hung.hung(tensor)
+        self.tensors[id(tensor)] = (tensor, found)
+        self.hung += bool(found)
+        is_argument = recorder is not None and id(tensor) in recorder.positions
+        if not is_argument:
+            self.hung_names.tensors.append((tensor, found))
+        if hung.looks_up_by_itself(cls):
+            self.refuse(f"{cls.__name__} finds attributes of tensors by itself", cls.__name__)
+        elif not is_library(cls.__module__) and is_argument:
+            self.refuse(f"an argument is a {cls.__name__}, which may hide attributes", cls.__name__)
+        elif not is_library(cls.__module__):
+            self.always.append(HungGuard([(tensor, found)]))
+
     def _watch(self, thing: Any) -> None:
         """Note what is read of a plain object from now on."""
         guard = self.plain[id(thing)] = PlainGuard(thing, type(thing), attributes(thing))
         self.always.append(guard)
         if type(thing) not in self.watched:
             self.watched.append(type(thing))
-            watch(type(thing), _noting_plain, _assigning_plain)
+            watch(type(thing), noting_plain, assigning_plain)
 
     def _module(self, module: ModuleType) -> None:
         if module.__name__.partition(".")[0] == "graphjit":
@@ -311,11 +390,16 @@ class Reads:
         if is_library(function.__module__):
             self._library_function(function, function.__module__)
             return
-        mentioned = set(_names(code))
-        if "type" in mentioned and _has_type_of_self_only(code):
+        mentioned = set(names_in(code))
+        if "type" in mentioned and has_type_of_self_only(code):
             mentioned.discard("type")
+        if mentioned & hung.OF_ALL and self.hung_names not in self.always:
+            self.always.append(self.hung_names)
         self.names |= mentioned
-        names = _globals(code)
+        if Tensor not in self.watched and (handles_errors(code) or mentioned & hung.FINDING_NONE):
+            self.watched.append(Tensor)
+            watch_absence()
+        names = globals_in(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded", name)
         self.code.add(function, names & vars(builtins).keys() - function.__globals__.keys())
@@ -329,7 +413,7 @@ class Reads:
                 self._variable(name, function, name)
         if vars(function):
             self.spaces.append(function)
-        for name in _imports(code, function.__globals__.get("__package__") or ""):
+        for name in modules_imported(code, function.__globals__.get("__package__") or ""):
             self._import(name)
 
     def _import(self, name: str) -> None:
@@ -361,7 +445,11 @@ _SPECIAL = frozenset(
 
 def _parts(value: Any) -> Iterator[Any]:
     """What calling or reading `value` may lead to."""
-    if isinstance(value, dict):
+    if isinstance(value, SelfGuarding):  # it notes what is read of it, but not of tensors in it
+        every: Any = value
+        items = dict.values(every) if isinstance(value, dict) else list.__iter__(every)
+        yield from (x for x in items if isinstance(x, (Tensor, SelfGuarding)))
+    elif isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, CONTAINERS):
         yield from value
@@ -377,7 +465,7 @@ def _parts(value: Any) -> Iterator[Any]:
         yield inspect.unwrap(value)
     elif isinstance(value, type):
         yield from value.__mro__[1:]
-    elif is_plain(value):
+    elif is_plain(value) or isinstance(value, Tensor):
         yield type(value)
     elif not is_opaque(value):
         yield type(value)
@@ -397,190 +485,5 @@ def _is_extension(space: Any) -> bool:
     ) and not issubclass(space, tuple(GUARDED))
 
 
-def _nested(code: CodeType | None) -> Iterator[CodeType]:
-    """A code object and those inside it."""
-    if code is not None:
-        yield code
-        for constant in code.co_consts:
-            if isinstance(constant, CodeType):
-                yield from _nested(constant)
-
-
 #: what finds attributes whose names are not in the code
 _BY_TEXT = frozenset({"getattr", "attrgetter", "vars", "__dict__"})
-_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR", "LOAD_METHOD")
-
-
-def _looks_into(name: str, code: CodeType) -> bool:
-    """Whether `code` does more with a variable than to take a bound method of what it holds."""
-    instructions = list(dis.get_instructions(code))
-    for this, following in pairwise(instructions):
-        if this.opname in _LOADS and this.argval == name:
-            calls = sys.version_info >= (3, 12) and (following.arg or 0) & 1
-            if following.opname != "LOAD_ATTR" or calls:
-                return True
-    return False
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-
-
-@functools.lru_cache(maxsize=1024)
-def _has_type_of_self_only(code: CodeType) -> bool:
-    """Whether all uses of `type` are `type(self)`, as in methods that dataclasses have."""
-    pairs = [pair for part in _nested(code) for pair in pairwise(dis.get_instructions(part))]
-    uses = [following for this, following in pairs if this.argval == "type"]
-    return all(use.opname.startswith("LOAD_FAST") and use.argval == "self" for use in uses)
-
-
-def _imports(code: CodeType, package: str) -> Iterator[str]:
-    """The modules that import statements in `code` name."""
-    for name, level in _imported(code):
-        yield resolve_name("." * level + name, package) if level else name
-
-
-@functools.lru_cache(maxsize=1024)
-def _imported(code: CodeType) -> tuple[tuple[str, int], ...]:
-    """Names of modules in import statements, with how many packages up they are looked for."""
-    found: list[tuple[str, int]] = []
-    for part in _nested(code):
-        before: list[Any] = [None, None]
-        for step in dis.get_instructions(part):
-            if step.opname == "IMPORT_NAME":
-                found.append((step.argval, before[0].argval))
-            before = [before[1], step]
-    return tuple(found)
-
-
-@functools.lru_cache(maxsize=1024)
-def _globals(code: CodeType) -> frozenset[str]:
-    """The names of globals and built-ins that a function looks up, not those of attributes."""
-    found = {i.argval for i in dis.get_instructions(code) if i.opname in _LOOK_UPS}
-    nested = [_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
-    return frozenset(found).union(*nested)
-
-
-_LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
-
-
-class _Watch(threading.local):
-    """The reads that the current thread collects."""
-
-    reads: Reads | None = None
-
-
-_WATCH = _Watch()
-_LOCK = threading.Lock()
-#: classes whose attribute reads are looked at, with the number of threads that do so
-_WATCHED: Counter[type] = Counter()
-
-
-def _noting(self: Any, name: str) -> Any:
-    reads = _WATCH.reads
-    try:
-        value = object.__getattribute__(self, name)
-    except AttributeError:
-        if reads is not None and not name.startswith("__"):
-            reads.absence(self, name)
-        raise
-    if reads is None or name.startswith("__"):
-        if reads is not None and name == "__dict__":
-            reads.whole(self, value, sys._getframe(1).f_globals.get("__name__"))
-        return value
-    carried = _carried(self, name, value)
-    if carried is not value:
-        return carried
-    reads.attribute(self, name, value)
-    return value
-
-
-def _noting_plain(self: Any, name: str) -> Any:
-    """The same for a plain object; those that the function has made are its own matter."""
-    reads = _WATCH.reads
-    if reads is None or id(self) not in reads.plain:
-        return object.__getattribute__(self, name)
-    try:
-        value = object.__getattribute__(self, name)
-    except AttributeError:
-        if not name.startswith("__"):
-            reads.absence(self, name)
-        raise
-    carried = _carried(self, name, value)
-    if carried is not value:
-        return carried
-    reads.plain_attribute(self, name, value)
-    return value
-
-
-def _assigning_plain(self: Any, name: str, value: Any) -> None:
-    """`__setattr__` of plain objects; what the recorder does not take shows as a change."""
-    reads, recorder = _WATCH.reads, MODE.recorder
-    is_noted = reads is not None and id(self) in reads.plain
-    if is_noted and recorder and not hasattr(getattr(type(self), name, None), "__set__"):
-        recorder.assign(self, name, value)
-    object.__setattr__(self, name, value)
-
-
-WATCHERS.add(_noting_plain)
-
-
-def _stands_in(value: Any) -> bool:
-    return value is _noting_plain or value is _assigning_plain
-
-
-def _carried(owner: Any, name: str, value: Any) -> Any:
-    """What a function finds in an attribute: a symbol for a number that replays assign."""
-    key, recorder = (id(owner), name), MODE.recorder
-    if key not in CARRIED or recorder is None or key in recorder.assigned:
-        return value
-    return recorder.attribute(owner, name, value)
-
-
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """Note nothing in the block: what it reads, replays read anew."""
-    reads, _WATCH.reads = _WATCH.reads, None
-    try:
-        yield
-    finally:
-        _WATCH.reads = reads
-
-
-def watch(cls: Any, noting: Any, assigning: Any = None) -> None:
-    """Have `noting` called for every attribute that is read of an instance of `cls`, and
-
-    `assigning` for every one that is set, if that is nobody else's business.
-    """
-    with _LOCK:
-        _WATCHED[cls] += 1
-        cls.__getattribute__ = noting
-        if assigning is not None and cls.__setattr__ is object.__setattr__:
-            cls.__setattr__ = assigning
-
-
-def _unwatch(classes: Iterable[Any]) -> None:
-    with _LOCK:
-        _WATCHED.subtract(classes)
-        for cls in classes:
-            if not _WATCHED[cls]:
-                del cls.__getattribute__, _WATCHED[cls]
-                if vars(cls).get("__setattr__") is _assigning_plain:
-                    del cls.__setattr__
-
-
-@contextmanager
-def watching(classes: Iterable[type], reads: Reads) -> Iterator[None]:
-    """Note every attribute that this thread reads of an instance of `classes` in the block."""
-    classes = tuple(classes)
-    for cls in classes:
-        watch(cls, _noting)
-    _WATCH.reads = reads
-    try:
-        yield
-    finally:
-        _WATCH.reads = None
-        _unwatch((*classes, *reads.watched))

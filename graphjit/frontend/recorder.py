@@ -6,7 +6,7 @@ write through a view becomes a new value of its root, so the graph stays pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -478,6 +478,13 @@ class Recorder:
         self.changes += 1
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
+
+    def met(self) -> Iterator[Tensor]:
+        """The tensors from outside that the call has used, and their gradients."""
+        known = [tensor for tensor, _ in self.tapes]
+        for owner, grad in self.grads.values():
+            known += [owner] if grad is None else [owner, grad]
+        return (tensor for tensor in known if not self.made(tensor))
 
     def owner(self, tensor: Tensor) -> Tensor | int:
         """How a replay finds a tensor from outside: by itself, or by its place in the call."""

@@ -31,7 +31,7 @@ from .misses import miss_reason
 from .mode import MODE
 from .plain import attributes, is_plain_class
 from .pytree import flatten
-from .reads import Reads, watching
+from .reads import Reads
 from .recheck import rechecked
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
@@ -41,6 +41,7 @@ from .symnumber import SymNumber, name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
+from .watching import watching
 
 if TYPE_CHECKING:
     from ..passes.pipeline import Stage
@@ -290,7 +291,9 @@ class Traced:
         try:
             leaves: list[Any] = []
             results = _Results(recorder, reads)
-            tree = flatten(result, leaves, results.static, results.attributes)
+            tree = flatten(result, leaves, results.static, results.attributes, results.stays)
+            for tensor in recorder.met():
+                reads.meets(tensor)
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
@@ -527,6 +530,19 @@ class _Results:
         if not isinstance(value, SCALARS) and not (is_opaque(value) and self._was_there(value)):
             self.recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
         return value
+
+    def stays(self, value: Any) -> bool:
+        """Whether a list or dict was there before: then every replay returns that one."""
+        kind = type(value).__name__
+        if id(value) in self.taken:
+            self.recorder.refuse(f"a {kind} is in the result twice")
+            return True
+        if not self.reads.has_seen(value):
+            self.taken.add(id(value))
+            return False
+        if not self.reads.holds_to(value):
+            self.recorder.refuse(f"a {kind} of an argument, or of another container, is returned")
+        return True
 
     def attributes(self, value: Any) -> dict[str, Any] | None:
         """Those of an object that the call has made, and that every replay makes anew."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import CHANGING, CodeGuard, Guard
+from .guards import CHANGING, CodeGuard, Guard, HungGuard, SameGuard
 from .mode import MODE
 from .plain import PlainGuard
 from .pytree import LEAF, takes_items
@@ -199,13 +199,15 @@ class _Writer:
             else:
                 yield f"if {self._failed(other)}: return MISS"
 
-    def _failed(self, guard: Guard | PlainGuard) -> str:
+    def _failed(self, guard: Guard | PlainGuard | HungGuard | SameGuard) -> str:
         """The condition under which a guard on an object, or on an attribute, does not hold."""
         slow = f"not {self.name(guard.holds)}()"
         if isinstance(guard, PlainGuard):
             if guard.found:
                 return slow
             return f"type({self.name(guard.thing)}) is not {self.name(guard.cls)}"
+        if isinstance(guard, (HungGuard, SameGuard)):
+            return slow
         if guard.thing is CHANGING or isinstance(guard.container, (type, ModuleType)):
             return slow
         place = f"getattr({self.name(guard.container)}, {guard.key!r}, MISS)"

@@ -498,3 +498,17 @@ def test_numbers_beside_a_frozen_dataclass():
         return (x * config.first).sum().item(), Frozen(x.mean().item(), config.second)
 
     return step
+
+
+@trap(replays=0, eager="Thing.kept is assigned and deleted")
+def test_attributes_for_the_time_of_a_call():
+    """An attribute that a call assigns and deletes is gone after each."""
+    thing = Thing(kept=1.0)
+
+    def step(x):
+        thing.kept = x * 2
+        made = thing.kept + 1
+        del thing.kept
+        return made
+
+    return step
