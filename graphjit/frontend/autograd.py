@@ -217,7 +217,8 @@ class FunctionNode(Node):
 class Function:
     """A differentiable operation of the user's own: static methods `forward` and `backward`.
 
-    `forward(ctx, ...)` computes with tensors and may keep what it needs on `ctx`;
+    `forward(ctx, ...)` computes with tensors and may keep what it needs on `ctx`; where there is a
+    `setup_context(ctx, inputs, output)`, `forward(...)` only computes, and that keeps.
     `backward(ctx, ...)` gets one gradient for each output and returns one for each input, None
     where there is none.
     """
@@ -227,16 +228,24 @@ class Function:
         raise NotImplementedError("You must implement the forward function for custom Function.")
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         raise NotImplementedError("You must implement the backward function for custom Function.")
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run `forward` and, if an input requires grad, put the function on the tape."""
-        needs = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
+        needs = tuple(isinstance(a, Tensor) and a._tracked() for a in args)
         context = Context(needs)
         with grad_mode(False):
-            results = cls.forward(context, *args)
+            if cls.setup_context is Function.setup_context:
+                results = cls.forward(context, *args)
+            else:
+                results = cls.forward(*args)
+                cls.setup_context(context, args, results)
         if not (MODE.grad and any(needs)):
             return results
         outputs = _sequence(results)
@@ -250,7 +259,7 @@ class Function:
 
 
 def _edge(x: Any) -> Any:
-    return x._edge() if isinstance(x, Tensor) and x._requires_grad else None
+    return x._edge() if isinstance(x, Tensor) and x._tracked() else None
 
 
 def _output(out: Tensor, args: Sequence[Any], node: FunctionNode, number: int, ctx: Context) -> Any:

@@ -497,3 +497,35 @@ def test_the_dict_of_a_module():
             vars(model)["shift"] = 4.0
 
     return lambda x: model(x), change
+
+
+class Wrapper(nn.Module):
+    """Hands on what it does not have itself, as wrappers do."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+
+@trap()
+def test_a_module_that_hands_on_attributes():
+    """What a wrapper finds in the module inside it is seen, and so is another module inside."""
+    model = Wrapper(nn.Linear(4, 2))
+
+    def change(n):
+        if n % 2:
+            model.inner = nn.Linear(4, 2 + n)
+        else:
+            model.inner.scale = float(n)
+            nn.init.constant_(model.weight, n)
+
+    def step(x):
+        return x @ model.weight.t() * getattr(model, "scale", 0.5), model.out_features
+
+    return step, change

@@ -634,3 +634,48 @@ def test_gradients_of_leaves_of_no_dimensions_and_of_many_uses():
         return [p.grad, q.grad]
 
     assert_equal(program)
+
+
+def test_custom_function_with_a_context_set_up_apart():
+    def program(t):
+        class Scaled(t.autograd.Function):
+            @staticmethod
+            def forward(x, factor):
+                return x * factor, x.exp()
+
+            @staticmethod
+            def setup_context(ctx, inputs, output):
+                _, ctx.factor = inputs
+                ctx.save_for_backward(output[1])
+
+            @staticmethod
+            def backward(ctx, first, second):
+                (exponential,) = ctx.saved_tensors
+                return first * ctx.factor + second * exponential, None
+
+        x = t.arange(3.0).requires_grad_()
+        a, b = Scaled.apply(x, 3.0)
+        (a * b).sum().backward()
+        return [a, b, x.grad, a.grad_fn.name()]
+
+    assert_equal(program)
+
+
+def test_custom_function_of_a_view_whose_base_was_written_to():
+    def program(t):
+        class Double(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+
+        w, base = t.ones(3, requires_grad=True), t.zeros(3)
+        view = base[:2]
+        base.add_(w)
+        Double.apply(view).sum().backward()
+        return [w.grad]
+
+    assert_equal(program)

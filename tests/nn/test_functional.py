@@ -263,6 +263,12 @@ HEADS = RNG.standard_normal((2, 4, 3, 5)).astype(np.float32)
             t(HEADS), t(HEADS), t(HEADS), scale=0.3, is_causal=True
         ),
         lambda lib, F, t: F.scaled_dot_product_attention(
+            t(HEADS), t(HEADS), t(HEADS), t(np.eye(3, k=1, dtype=bool))  # nothing in the last row
+        ),
+        lambda lib, F, t: F.scaled_dot_product_attention(
+            t(HEADS), t(HEADS), t(HEADS), t(np.where(np.eye(3, k=-1), 0, -np.inf).astype("f"))
+        ),
+        lambda lib, F, t: F.scaled_dot_product_attention(
             t(HEADS), t(HEADS[:, :2].copy()), t(HEADS[:, :2].copy()), enable_gqa=True
         ),
     ],

@@ -25,7 +25,8 @@ def scaled_dot_product_attention(
         query: (..., L, d).
         key: (..., S, d).
         value: (..., S, e); the result is (..., L, e).
-        attn_mask: broadcastable to (..., L, S): bool (True takes part) or added to the scores.
+        attn_mask: broadcastable to (..., L, S): bool (True takes part) or added to the scores. A
+            row of which nothing takes part gives zeros.
         is_causal: position i sees positions up to i only.
         scale: instead of 1 / sqrt(d).
         enable_gqa: heads (dimension -3) of `query` share those of `key` and `value` in groups.
@@ -52,5 +53,11 @@ def scaled_dot_product_attention(
         scores = F.add(scores, attn_mask)
     if hidden is not None:
         scores = F.where(hidden, -math.inf, scores)
-    weights = F.softmax(scores, dim=scores.ndim - 1)
+    last = scores.ndim - 1
+    if attn_mask is None:
+        weights = F.softmax(scores, dim=last)
+    else:
+        takes_part = F.any(F.ne(scores, -math.inf), dims=(last,))
+        weights = F.softmax(F.where(takes_part, scores, 0.0), dim=last)
+        weights = F.where(takes_part, weights, 0.0)
     return dropout(weights, dropout_p).matmul(value)

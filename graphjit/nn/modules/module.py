@@ -91,6 +91,10 @@ class Module(Traversal, Hooks, Saving, Conversion):
     # --- members as attributes ----------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
+        attributes = self.__dict__
+        tables = (attributes.get(table, ()) for table in ("_parameters", "_buffers", "_modules"))
+        if name in attributes and any(name in table for table in tables):
+            return getattr(self, name)  # a subclass's own `__getattr__` may ask for it
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
