@@ -653,6 +653,18 @@ def test_containers_that_are_returned_twice():
     return step
 
 
+@trap(replays=0, eager="a list is in the result twice")
+def test_containers_that_hold_themselves():
+    """A list that is in itself can be returned."""
+
+    def step(x):
+        made = [x]
+        made.append(made)
+        return made
+
+    return step
+
+
 @trap(arguments=lambda call: (*four_numbers(call), [1]), replays=0, eager="a list of an argument")
 def test_arguments_that_are_returned():
     """A list that is given and returned is the one that is given."""
