@@ -93,6 +93,7 @@ def finish(
         first_seen,
         assignments,
         recorder.aliases,
+        recorder.lacking,
     )
     if roots:
         from .differentiate import differentiate

@@ -124,7 +124,9 @@ class Reads:
         if not self._is_new(tensor, name):
             return
         label = f"{type(tensor).__name__}.{name}"
-        if id(tensor) in recorder.positions or id(tensor) not in self.tensors:
+        if id(tensor) in recorder.positions:
+            recorder.lacks(tensor, name)
+        elif id(tensor) not in self.tensors:
             self.refuse(f"{label} is looked for, which another tensor may have", name)
         else:
             self.always.append(Guard(label, tensor, name, ABSENT, CHANGING))

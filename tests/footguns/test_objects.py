@@ -496,10 +496,27 @@ def sometimes_scaled_numbers(call):
     return four_numbers(call) if call < 4 else scaled_numbers(call)
 
 
-@trap(arguments=sometimes_scaled_numbers, replays=0, eager="Tensor.scale is looked for")
+@trap(arguments=sometimes_scaled_numbers, replays=3, eager="an attribute of an argument")
 def test_attributes_that_arguments_lack():
-    """A function that asks whether its argument has an attribute runs eagerly."""
+    """A function that asks whether its argument has an attribute is told of each argument anew."""
     return lambda x: x * getattr(x, "scale", 0.5)
+
+
+@trap(replays=0, eager="is looked for")
+def test_attributes_that_gradients_lack():
+    """What is asked of the gradient that is there now is no matter of another one."""
+    weight = parameter()
+
+    def step(x):
+        if weight.grad is None:
+            (weight * x).sum().backward()
+            return x
+        if not hasattr(weight.grad, "age"):
+            weight.grad.age = 0.0
+        weight.grad.age += 1.0
+        return x * weight.grad.age
+
+    return step
 
 
 @trap(replays=0, eager="leaves it with an attribute 'total'")
