@@ -50,6 +50,17 @@ def handles_errors(code: CodeType) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
+def names_matched(code: CodeType) -> frozenset[str]:
+    """The attributes that patterns of `case` clauses look for."""
+    found: set[str] = set()
+    for part in nested_codes(code):
+        if any(step.opname == "MATCH_CLASS" for step in dis.get_instructions(part)):
+            tuples = [constant for constant in part.co_consts if type(constant) is tuple]
+            found.update(name for names in tuples for name in names if type(name) is str)
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=1024)
 def has_type_of_self_only(code: CodeType) -> bool:
     """Whether all uses of `type` are `type(self)`, as in methods that dataclasses have."""
     pairs = [pair for part in nested_codes(code) for pair in pairwise(dis.get_instructions(part))]

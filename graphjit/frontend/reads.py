@@ -25,6 +25,7 @@ from .codes import (
     looks_into,
     modules_imported,
     names_in,
+    names_matched,
     nested_codes,
 )
 from .guards import (
@@ -187,6 +188,15 @@ class Reads:
                     return f"{plain.cls.__name__}.{name}"
         changes = (hung.changed(tensor, before) for tensor, before in self.tensors.values())
         return next(filter(None, changes), None)
+
+    def looks_into(self, tensor: Tensor) -> bool:
+        """Whether there are guards on what users have hung on `tensor`, or may hang there."""
+        guards = [guard for guard in self.always if guard is not self.hung_names]
+        return any(
+            any(tensor is each for each, _ in guard.tensors) if isinstance(guard, HungGuard)
+            else guard.container is tensor
+            for guard in guards
+        )
 
     def meets(self, tensor: Tensor) -> None:
         """The call has used `tensor`, whose attributes must be known if it has any."""
@@ -359,6 +369,12 @@ class Reads:
         elif not is_library(cls.__module__):
             self.always.append(HungGuard([(tensor, found)]))
 
+    def _watch_absence(self) -> None:
+        """Note which attributes tensors do not have from now on."""
+        if Tensor not in self.watched:
+            self.watched.append(Tensor)
+            watch_absence()
+
     def _watch(self, thing: Any) -> None:
         """Note what is read of a plain object from now on."""
         guard = self.plain[id(thing)] = PlainGuard(thing, type(thing), attributes(thing))
@@ -398,9 +414,9 @@ class Reads:
         if mentioned & hung.OF_ALL and self.hung_names not in self.always:
             self.always.append(self.hung_names)
         self.names |= mentioned
-        if Tensor not in self.watched and (handles_errors(code) or mentioned & hung.FINDING_NONE):
-            self.watched.append(Tensor)
-            watch_absence()
+        self.names |= names_matched(code)
+        if mentioned & hung.FINDING_NONE or handles_errors(code) or names_matched(code):
+            self._watch_absence()
         names = globals_in(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded", name)

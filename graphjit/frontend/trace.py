@@ -489,6 +489,8 @@ def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
         found = guard.expected.thing if isinstance(guard.expected, Same) else None
         if not isinstance(found, Tensor):
             guards.append(guard)
+        elif reads.looks_into(found):
+            recorder.refuse(f"{guard.name} is assigned, and holds a tensor with attributes")
         elif not recorder.carry(owner, guard.key, found, signature([found])):
             recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
     return guards
