@@ -177,6 +177,11 @@ class Reads:
                     return guard
         return None
 
+    def on_attributes(self, keys: Container[tuple[int, str]]) -> list[Guard]:
+        """The guards that are looked at in every call, on attributes (id of the owner, name)."""
+        guards = [guard for guard in self.always if isinstance(guard, Guard)]
+        return [guard for guard in guards if (id(guard.container), guard.key) in keys]
+
     def changed(self, assigned: Container[tuple[int, str]]) -> str | None:
         """The name of something that is no longer what it was, but for attributes `assigned`."""
         for guard in self.always:
@@ -483,7 +488,10 @@ def _parts(value: Any) -> Iterator[Any]:
         yield inspect.unwrap(value)
     elif isinstance(value, type):
         yield from value.__mro__[1:]
-    elif is_plain(value) or isinstance(value, Tensor):
+    elif isinstance(value, Tensor):
+        yield type(value)
+        yield from value._hooks or ()
+    elif is_plain(value):
         yield type(value)
     elif not is_opaque(value):
         yield type(value)

@@ -89,7 +89,7 @@ class Cotangent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttributeTensor:
-    """Input: the tensor that an attribute of a module holds before the call, which assigns it.
+    """Input: the tensor that an attribute holds before the call. Traced functions assign it.
 
     `kind` is its signature, or the type of a number.
     """

@@ -500,6 +500,35 @@ def test_numbers_beside_a_frozen_dataclass():
     return step
 
 
+@trap(replays=12)
+def test_state_that_another_traced_function_carries():
+    """A tensor that one traced function leaves in an attribute is found by another one."""
+    thing, model = Thing(hidden=gj.zeros(4)), nn.Linear(4, 4)
+    model.hidden = gj.zeros(4)
+
+    def change(n):
+        if n % 2:
+            thing.hidden = gj.ones(4) * n
+        else:
+            model.hidden = gj.ones(2, 4)
+
+    @traced
+    def advance(x):
+        thing.hidden = thing.hidden * 0.5 + x
+        model.hidden = model(model.hidden).detach()
+
+    @traced
+    def read(x):
+        return x * thing.hidden + model.hidden
+
+    def step(x):
+        first = read(x)
+        advance(x)
+        return first, read(x)
+
+    return step, change
+
+
 @trap(replays=0, eager="Thing.kept is assigned and deleted")
 def test_attributes_for_the_time_of_a_call():
     """An attribute that a call assigns and deletes is gone after each."""

@@ -9,7 +9,7 @@ import types
 import graphjit as gj
 from graphjit import nn
 
-from .harness import four_numbers, trap
+from .harness import four_numbers, traced, trap
 
 
 class Scaled(nn.Parameter):
@@ -251,6 +251,48 @@ def test_attributes_of_tensors_that_are_exchanged():
         made = model.hidden * x * getattr(model.hidden, "scale", 2.0)
         model.hidden = model.hidden * 1.5
         return made
+
+    return step, change
+
+
+@trap(replays=0)
+def test_attributes_that_are_read_beside_another_function():
+    """A function that reads a tensor which another one exchanges sees the attributes of that."""
+    model = nn.Module()
+    model.hidden = gj.ones(4)
+
+    @traced
+    def advance(x):
+        model.hidden = model.hidden * 0.5 + x
+
+    @traced
+    def read(x):
+        return x * getattr(model.hidden, "scale", 2.0)
+
+    def change(n):
+        if n % 2:
+            model.hidden.scale = float(n)
+
+    def step(x):
+        first = read(x)
+        advance(x)
+        return first, read(x)
+
+    return step, change
+
+
+@trap
+def test_attributes_in_hooks():
+    """Hooks of tensors look for attributes as the function itself does."""
+    weight = parameter()
+    weight.register_hook(lambda grad: grad * getattr(weight, "scale", 0.5))
+
+    def change(n):
+        weight.scale = float(n)
+
+    def step(x):
+        weight.grad = None
+        (weight * x).sum().backward()
 
     return step, change
 
