@@ -45,6 +45,24 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=1024)
+def handles_errors(code: CodeType) -> bool:
+    """Whether there are `except` clauses, or a `with` or `finally`, which look the same."""
+    steps = (step for part in nested(code) for step in dis.get_instructions(part))
+    return any(step.opname == "PUSH_EXC_INFO" for step in steps)
+
+
+@functools.lru_cache(maxsize=1024)
+def names_matched(code: CodeType) -> frozenset[str]:
+    """The attributes that patterns of `case` clauses look for."""
+    found: set[str] = set()
+    for part in nested(code):
+        if any(step.opname == "MATCH_CLASS" for step in dis.get_instructions(part)):
+            tuples = [constant for constant in part.co_consts if type(constant) is tuple]
+            found.update(name for names in tuples for name in names if type(name) is str)
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=1024)
 def has_type_of_self_only(code: CodeType) -> bool:
     """Whether all uses of `type` are `type(self)`, as in methods that dataclasses have."""
     pairs = [pair for part in nested(code) for pair in pairwise(dis.get_instructions(part))]

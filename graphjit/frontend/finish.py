@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import TraceRefused
 from ..ir.graph import Graph, Value
+from .hung import hung
 from .hyper import EntryAssignment
 from .recording import (
     NUMBERS,
@@ -92,6 +93,7 @@ def finish(
         first_seen,
         assignments,
         recorder.aliases,
+        recorder.lacking,
     )
     if roots:
         from .differentiate import differentiate
@@ -169,9 +171,18 @@ def _results(
         elif source is not None and not isinstance(source, NUMBERS):
             itself = _itself(recorder, tensor, outside)
             made.outputs.append(itself or _look_into(recorder, tensor, source))
+            if itself is None:
+                _check_bare(recorder, tensor)
         else:
+            _check_bare(recorder, tensor)
             made.outputs.append(made.fresh(tensor, cotangents.get(id(tensor))))
     return made.outputs, made.values, made.orders
+
+
+def _check_bare(recorder: Recorder, tensor: Tensor) -> None:
+    """A tensor that each replay makes anew has no attributes from the user."""
+    for name in hung(tensor):
+        recorder.refuse(f"a tensor that the call makes leaves it with an attribute {name!r}")
 
 
 def _itself(
@@ -236,7 +247,9 @@ def _assignments(recorder: Recorder, results: list[Any]) -> list[Assignment]:
     """What is left in attributes and parameter groups; what is not constant joins the results."""
     found: list[Assignment] = []
     for (_, name), owner in recorder.assigned.items():
-        value = vars(owner)[name]
+        value = vars(owner).get(name)
+        if name not in vars(owner):
+            recorder.refuse(f"{type(owner).__name__}.{name} is assigned and deleted")
         if type(value) is SymNumber and _is_late(recorder, value):
             recorder.refuse("a learning rate is kept after its scheduler has stepped")
         found.append(Assignment(owner, name, *_left(value, results)))

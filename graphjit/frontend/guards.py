@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from abc import ABC
+from abc import ABC, get_cache_token
 from collections import deque, namedtuple
 from collections.abc import Hashable, Iterable, Iterator, KeysView
 from collections.abc import Set as AbstractSet
@@ -39,6 +39,7 @@ import numpy as np
 from ..device import Device
 from ..dtypes import DType
 from ..errors import TraceRefused
+from .hung import hung
 from .plain import BY_CONTENT, Layout, PlainGuard, attributes, is_plain_class, is_value_class
 from .state import GUARDED, SelfGuarding
 from .tensor import Tensor
@@ -109,6 +110,8 @@ def _items(value: Any) -> list[Any] | None:
         return [value.getEffectiveLevel(), value.disabled]
     elif is_value_class(type(value)) or isinstance(value, (np.ndarray, np.generic, bytearray)):
         return None
+    elif isinstance(value, _ABC):  # what is registered counts as a subclass
+        return [get_cache_token()]
     elif Layout.of(type(value)).has_hidden_state:
         raise TraceRefused(f"a {type(value).__name__} cannot be guarded")
     else:
@@ -178,14 +181,15 @@ def is_plain(value: Any) -> bool:
     return not _is_ours(cls) and not is_logger(value)
 
 
-#: descriptors of types that are not written in Python, those of a named tuple's fields, and what
-#: abstract base classes keep can be exchanged, but not changed
+#: what classes with abstract methods know of their subclasses
+_ABC = type(vars(ABC)["_abc_impl"])
+_TUPLEGETTER = type(vars(namedtuple("_Pair", "first"))["first"])
+#: descriptors of types that are not written in Python can be exchanged, but not changed
 _OPAQUE = (
     Tensor, ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, Enum,
     property, staticmethod, classmethod,
     MethodDescriptorType, WrapperDescriptorType, MethodWrapperType, ClassMethodDescriptorType,
-    GetSetDescriptorType, MemberDescriptorType,
-    type(vars(namedtuple("_", "field"))["field"]), type(vars(ABC)["_abc_impl"]),
+    GetSetDescriptorType, MemberDescriptorType, _TUPLEGETTER,
 )  # fmt: skip
 
 
@@ -255,6 +259,13 @@ class Guard:
         if isinstance(container, (type, ModuleType)):
             return vars(container)[self.key]
         return getattr(container, self.key)
+
+    def finds(self, thing: Any) -> bool:
+        """Whether this very thing is there now."""
+        try:
+            return self.read() is thing
+        except (AttributeError, KeyError, ValueError):
+            return False
 
     def holds(self) -> bool:
         try:
@@ -363,7 +374,37 @@ def is_empty(guard: AnyGuard) -> bool:
     return isinstance(guard, AbsenceGuard) and not guard.rows and not guard.complete
 
 
-AnyGuard = Guard | CodeGuard | AbsenceGuard | PlainGuard
+@dataclass(slots=True)
+class HungGuard:
+    """Tensors have attributes of the same names from their users: for code that looks at all."""
+
+    tensors: list[tuple[Tensor, dict[str, Any]]] = field(default_factory=list)
+    name: ClassVar[str] = "an attribute of a tensor"
+    container: ClassVar[None] = None
+    expected: ClassVar[None] = None
+
+    def holds(self) -> bool:
+        return all(hung(tensor).keys() == before.keys() for tensor, before in self.tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class SameGuard:
+    """A place holds the very container that the call has returned, not only one like it."""
+
+    place: Guard
+    thing: Any
+    container: ClassVar[None] = None
+    expected: ClassVar[None] = None
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    def holds(self) -> bool:
+        return self.place.finds(self.thing)
+
+
+AnyGuard = Guard | CodeGuard | AbsenceGuard | PlainGuard | HungGuard | SameGuard
 
 
 def tensors_reached(guards: Iterable[AnyGuard], tree: Hashable) -> dict[int, Tensor]:

@@ -36,25 +36,29 @@ def flatten(
     leaves: list[Any],
     static: Callable[[Any], Any],
     attributes: Callable[[Any], dict[str, Any] | None] = lambda value: None,
+    stays: Callable[[Any], bool] = lambda value: False,
 ) -> Any:
     """Append the tensors in `value` to `leaves`; returns the tree, hashable if `static` is.
 
     A tensor's place in the tree is `LEAF`, as is that of a symbolic number. Objects consist of what
-    `attributes` gives; anything else that is no container becomes `static(it)`.
+    `attributes` gives; anything else that is no container becomes `static(it)`. A list or dict that
+    `stays` is not looked into.
     """
     if isinstance(value, Tensor) or (type(value) is SymNumber and value.tensor is not None):
         leaves.append(value)
         return LEAF
     kind = type(value)
+    if kind in (list, dict) and stays(value):
+        return (None, value)
     if takes_items(kind) or (isinstance(value, tuple) and hasattr(value, "_fields")):
-        return (kind, tuple([flatten(item, leaves, static, attributes) for item in value]))
+        return (kind, tuple([flatten(x, leaves, static, attributes, stays) for x in value]))
     if kind is slice:
         parts = (value.start, value.stop, value.step)
-        return (kind, tuple([flatten(part, leaves, static, attributes) for part in parts]))
+        return (kind, tuple([flatten(x, leaves, static, attributes, stays) for x in parts]))
     found = value if kind is dict else attributes(value)
     if found is None:
         return (None, static(value))
-    items = [flatten(item, leaves, static, attributes) for item in found.values()]
+    items = [flatten(item, leaves, static, attributes, stays) for item in found.values()]
     if kind is dict:
         return (kind, tuple(zip(map(settled, found), items, strict=True)))
     return (Instance(kind, tuple(found)), tuple(items))

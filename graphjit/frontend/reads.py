@@ -18,13 +18,16 @@ from types import BuiltinFunctionType, CellType, FunctionType, MethodType, Modul
 from typing import Any
 
 from ..errors import PACKAGE, TraceRefused
+from . import hung
 from .bytecode import (
     BY_TEXT,
     globals_in,
+    handles_errors,
     has_type_of_self_only,
     imports,
     looks_into,
     names_in,
+    names_matched,
     nested,
 )
 from .guards import (
@@ -38,6 +41,8 @@ from .guards import (
     AnyGuard,
     CodeGuard,
     Guard,
+    HungGuard,
+    SameGuard,
     fields,
     is_logger,
     is_mutable,
@@ -52,7 +57,8 @@ from .lookups import Sought
 from .mode import MODE
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
 from .state import CARRIED, GUARDED, STEPPING, VERSIONS, WRAPPERS, SelfGuarding
-from .watching import assigning_plain, noting_plain, stands_in, watch
+from .tensor import Tensor
+from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
 
 #: built-in functions that read what no name in the code tells
 DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
@@ -82,6 +88,11 @@ class Reads:
         #: the plain objects that were reached, by id
         self.plain: dict[int, PlainGuard] = {}
         self.watched: list[type] = []
+        #: the tensors that were reached, by id, with what users had hung on them by then
+        self.tensors: dict[int, tuple[Tensor, dict[str, Any]]] = {}
+        #: how many of them had something; and which names, for code that looks at all
+        self.hung = 0
+        self.hung_names = HungGuard()
 
     def refuse(self, reason: str, about: str) -> None:
         """`about` is the name of the variable, attribute, module or function."""
@@ -132,6 +143,21 @@ class Reads:
             label = f"{type(owner).__name__}.{name}"
             guards: list[Any] = self.always if id(owner) in self.plain else self.structural
             guards.append(Guard(label, owner, name, ABSENT, CHANGING))
+
+    def lack(self, tensor: Tensor, name: str, module: str | None) -> None:
+        """`tensor` has no attribute `name`, which code of `module` has looked for."""
+        recorder = MODE.recorder
+        if recorder is None or recorder.made(tensor) or is_library(module):
+            return
+        if not self._is_new(tensor, name):
+            return
+        label = f"{type(tensor).__name__}.{name}"
+        if id(tensor) in recorder.positions:
+            recorder.lacks(tensor, name)
+        elif id(tensor) not in self.tensors:
+            self.refuse(f"{label} is looked for, which another tensor may have", name)
+        else:
+            self.always.append(Guard(label, tensor, name, ABSENT, CHANGING))
 
     def whole(self, owner: Any, found: dict[str, Any], module: str | None) -> None:
         """`owner.__dict__` gave `found` to code of `module`."""
@@ -195,7 +221,23 @@ class Reads:
             for name in plain.changed():
                 if (id(plain.thing), name) not in assigned:
                     return f"{plain.cls.__name__}.{name}"
-        return None
+        changes = (hung.changed(tensor, before) for tensor, before in self.tensors.values())
+        return next(filter(None, changes), None)
+
+    def looks_into(self, tensor: Tensor) -> bool:
+        """Whether there are guards on what users have hung on `tensor`, or may hang there."""
+        guards = [guard for guard in self.always if guard is not self.hung_names]
+        return any(
+            any(tensor is each for each, _ in guard.tensors) if isinstance(guard, HungGuard)
+            else guard.container is tensor
+            for guard in guards
+        )
+
+    def meets(self, tensor: Tensor) -> None:
+        """The call has used `tensor`, whose attributes must be known if it has any."""
+        if id(tensor) not in self.tensors and hung.hung(tensor):
+            name = f"{type(tensor).__name__}.{next(iter(hung.hung(tensor)))}"
+            self.refuse(f"{name} is an attribute of a tensor that was found too late", name)
 
     def forget_told(self, told: Sequence[Any]) -> None:
         """Drop the guards on what only the functions in `told` look at, or change.
@@ -216,6 +258,13 @@ class Reads:
             return not any(looks_into(guard.key or guard.name, code) for code in codes)
 
         self.always = [guard for guard in self.always if not is_told_only(guard)]
+
+    def holds_to(self, value: Any) -> bool:
+        """Guard that a container from outside is the same one; whether its places are known."""
+        guards = [g for g in (*self.structural, *self.always) if isinstance(g, Guard)]
+        places = [guard for guard in guards if guard.finds(value)]
+        self.always += [SameGuard(place, value) for place in places]
+        return bool(places)
 
     def knows(self, value: Any) -> bool:
         """Whether `value` was there before the call, and not made by it."""
@@ -249,6 +298,8 @@ class Reads:
             for module in tuple(self.ours):
                 for name in self.names & vars(module).keys():
                     self._library_entry(module, name)
+            if self.hung:
+                self._hung_entries()
 
     def _space(self, space: Any) -> None:
         """Guard the entries of a module, a class or a function that code may look at."""
@@ -299,7 +350,7 @@ class Reads:
 
     def _extent(self) -> tuple[int, ...]:
         sizes = (len(self.names), len(self.spaces), len(self.ours), len(self.code.codes))
-        return (*sizes, *self.sought.extent())
+        return (*sizes, self.hung, *self.sought.extent())
 
     def _is_named(self, name: str) -> bool:
         if name[:2] == "__":
@@ -323,6 +374,22 @@ class Reads:
             value = vars(module)[name]
             self._add(f"{module.__name__}.{name}", module, name, value, False)
             self._reach(value)
+
+    def _hung_entries(self) -> None:
+        """Guard what users have hung on tensors, as far as the code names it."""
+        by_text = not self.names.isdisjoint(hung.BY_TEXT)
+        for tensor, found in tuple(self.tensors.values()):
+            for name in found:
+                if (by_text or name in self.names) and self._is_new(tensor, name):
+                    self._hung_entry(tensor, name, found[name])
+
+    def _hung_entry(self, tensor: Tensor, name: str, value: Any) -> None:
+        label = f"{type(tensor).__name__}.{name}"
+        if MODE.recorder is not None and id(tensor) in MODE.recorder.positions:
+            self.refuse(f"{label} is an attribute of an argument, which others may not have", name)
+            return
+        self._add(label, tensor, name, value, True)
+        self._reach(value)
 
     def _variable(self, name: str, container: Any, key: str) -> None:
         try:
@@ -348,11 +415,13 @@ class Reads:
         """Follow what `value` leads to."""
         if isinstance(value, SCALARS) or id(value) in self.seen or depth > MAX_DEPTH:
             return
-        if is_logger(value) or isinstance(value, SelfGuarding):
+        if is_logger(value):
             return
         self.seen[id(value)] = value
         self.names |= telling_module(value)
-        if is_plain(value):
+        if isinstance(value, Tensor):
+            self._tensor(value)
+        elif is_plain(value):
             self._watch(value)
         for part in _parts(value):
             self._reach(part, depth + 1)
@@ -366,6 +435,30 @@ class Reads:
             self.spaces.append(value)
         elif _is_path(value) and impure_names("pathlib", self.names):
             self._refuse_impure("pathlib", "pathlib")
+
+    def _tensor(self, tensor: Tensor) -> None:
+        """Note what users have hung on a tensor so far."""
+        cls, recorder = type(tensor), MODE.recorder
+        if recorder is not None and recorder.made(tensor):
+            return
+        found = hung.hung(tensor)
+        self.tensors[id(tensor)] = (tensor, found)
+        self.hung += bool(found)
+        is_argument = recorder is not None and id(tensor) in recorder.positions
+        if not is_argument:
+            self.hung_names.tensors.append((tensor, found))
+        if hung.looks_up_by_itself(cls):
+            self.refuse(f"{cls.__name__} finds attributes of tensors by itself", cls.__name__)
+        elif not is_library(cls.__module__) and is_argument:
+            self.refuse(f"an argument is a {cls.__name__}, which may hide attributes", cls.__name__)
+        elif not is_library(cls.__module__):
+            self.always.append(HungGuard([(tensor, found)]))
+
+    def _watch_absence(self) -> None:
+        """Note which attributes tensors do not have from now on."""
+        if Tensor not in self.watched:
+            self.watched.append(Tensor)
+            watch_absence()
 
     def _watch(self, thing: Any) -> None:
         """Note what is read of a plain object from now on."""
@@ -403,7 +496,12 @@ class Reads:
         mentioned = set(names_in(code))
         if "type" in mentioned and has_type_of_self_only(code):
             mentioned.discard("type")
+        if mentioned & hung.OF_ALL and self.hung_names not in self.always:
+            self.always.append(self.hung_names)
         self.names |= mentioned
+        self.names |= names_matched(code)
+        if mentioned & hung.FINDING_NONE or handles_errors(code) or names_matched(code):
+            self._watch_absence()
         names = globals_in(code)
         for name in names & DYNAMIC - function.__globals__.keys():
             self.refuse(f"{name}() reads what cannot be guarded", name)
@@ -471,7 +569,11 @@ _WATCHING = {"__getattribute__", "__setattr__"}
 
 def _parts(value: Any) -> Iterator[Any]:
     """What calling or reading `value` may lead to."""
-    if isinstance(value, dict):
+    if isinstance(value, SelfGuarding):  # it notes what is read of it, but not of tensors in it
+        every: Any = value
+        items = dict.values(every) if isinstance(value, dict) else list.__iter__(every)
+        yield from (x for x in items if isinstance(x, (Tensor, SelfGuarding)))
+    elif isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, CONTAINERS):
         yield from value
@@ -489,6 +591,9 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from (*value.__mro__[1:], type(value))
         if issubclass(value, Enum):
             yield from value.__members__.values()
+    elif isinstance(value, Tensor):
+        yield type(value)
+        yield from value._hooks or ()
     elif isinstance(value, Enum) or is_plain(value):
         yield type(value)
     elif not is_opaque(value):

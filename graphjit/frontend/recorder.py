@@ -6,7 +6,7 @@ write through a view becomes a new value of its root, so the graph stays pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,10 @@ class Recorder:
         self.first_node = next(tape_sequence)
         self.positions: dict[int, int] = {}
         self.tapes: list[tuple[Tensor, Any]] = []
-        for position, tensor in enumerate(arguments):
+        #: attributes that arguments, by position, were found not to have
+        self.lacking: set[tuple[int, str]] = set()
+        self.arguments = tuple(arguments)
+        for position, tensor in enumerate(self.arguments):
             self.positions[id(tensor)] = position
             self.tapes.append((tensor, tensor._grad_fn))
             if id(tensor._array) not in self.entries:
@@ -480,6 +483,18 @@ class Recorder:
         self.changes += 1
         self.grads_written.add(id(tensor))
         self.grads.setdefault(id(tensor), (tensor, tensor._grad))
+
+    def lacks(self, tensor: Tensor, name: str) -> None:
+        """`tensor` is an argument, and has no attribute `name`."""
+        same = [place for place, given in enumerate(self.arguments) if given is tensor]
+        self.lacking.update((place, name) for place in same)
+
+    def met(self) -> Iterator[Tensor]:
+        """The tensors from outside that the call has used, and their gradients."""
+        known = [tensor for tensor, _ in self.tapes]
+        for owner, grad in self.grads.values():
+            known += [owner] if grad is None else [owner, grad]
+        return (tensor for tensor in known if not self.made(tensor))
 
     def owner(self, tensor: Tensor) -> Tensor | int:
         """How a replay finds a tensor from outside: by itself, or by its place in the call."""

@@ -244,6 +244,7 @@ class Recording:
             of those through `.data`.
         effects: Python code to be run after a replay, in order, given the outputs.
         aliases: inputs and what else was the same array as they.
+        lacking: attributes that the call looked for in vain, with the positions of the arguments.
         orders: the dimensions from the outermost, for values that do not lie in C order.
     """
 
@@ -263,6 +264,7 @@ class Recording:
     first_seen: int
     assignments: list[Assignment]
     aliases: list[tuple[Source, Source]]
+    lacking: set[tuple[int, str]]
     backward: Differentiated | None = None
 
 

@@ -242,21 +242,27 @@ def _extent(step: dis.Instruction) -> tuple[tuple[int, int], tuple[int, int]] | 
     return (line, column), (end_line, end_column)
 
 
-def settled(value: Any) -> Any:
-    """A result with plain numbers in place of symbols; lists and dicts stay the same objects."""
+def settled(value: Any, around: tuple[int, ...] = ()) -> Any:
+    """A result with plain numbers in place of symbols; lists and dicts stay the same objects.
+
+    `around` are the ids of the containers that it is in: one may be in itself.
+    """
     kind = type(value)
     if kind is SymNumber:
         return value.value
+    if id(value) in around:
+        return value
+    around = (*around, id(value))
     if isinstance(value, FIXED):
         parts = _parts(value)
-        found = [settled(part) for part in parts]
+        found = [settled(part, around) for part in parts]
         if all(a is b for a, b in zip(found, parts, strict=True)):
             return value
         return _remade(value, found)
     if kind is list:
-        value[:] = map(settled, value)
+        value[:] = [settled(item, around) for item in value]
     elif kind is dict:
-        _refill(value, [(settled(key), settled(item)) for key, item in value.items()])
+        _refill(value, [(settled(key), settled(item, around)) for key, item in value.items()])
     return value
 
 

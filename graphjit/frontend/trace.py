@@ -24,20 +24,20 @@ from .call import Call
 from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
-from .guards import SCALARS, TELL_APART, Guard, Same, is_opaque, snapshot, tensors_reached
+from .guards import TELL_APART, Guard, Same, snapshot, tensors_reached
 from .interpreted import Interpreted
 from .locks import new_lock
 from .misses import miss_reason
 from .mode import MODE
-from .plain import attributes, is_plain_class
 from .pytree import flatten
 from .reads import Reads
 from .recheck import rechecked
 from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
+from .returned import Returned
 from .state import CARRIED, GUARDED, VERSIONS, WRAPPERS
-from .symnumber import SymNumber, name_types, settle, settled
+from .symnumber import name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
 from .variant import FLOAT, Executable, Stop, Variant, signature
@@ -294,8 +294,10 @@ class Traced:
             reads.function(hook)
         try:
             leaves: list[Any] = []
-            results = _Results(recorder, reads)
-            tree = flatten(result, leaves, results.static, results.attributes)
+            results = Returned(recorder, reads)
+            tree = flatten(result, leaves, results.static, results.attributes, results.stays)
+            for tensor in recorder.met():
+                reads.meets(tensor)
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)
@@ -494,13 +496,15 @@ def _carried(recorder: Recorder, reads: Reads) -> list[Guard]:
         found = _tensor_found(guard)
         if found is None:
             guards.append(guard)
+        elif reads.looks_into(found):
+            recorder.refuse(f"{guard.name} is assigned, and holds a tensor with attributes")
         elif not recorder.carry(owner, guard.key, found, signature([found])):
             recorder.refuse(f"{guard.name} is assigned, and holds a tensor with a part elsewhere")
     for guard in reads.on_attributes(CARRIED):
         found = _tensor_found(guard)
-        if found is not None and recorder.carry(
-            guard.container, guard.key, found, signature([found])
-        ):
+        if found is None or reads.looks_into(found):
+            continue
+        if recorder.carry(guard.container, guard.key, found, signature([found])):
             reads.always.remove(guard)
     return guards
 
@@ -529,42 +533,6 @@ def _static(value: Any) -> Hashable:
     if kind is int or kind is bool or kind is str or value is None:
         return (kind, value)
     return snapshot(value)
-
-
-class _Results:
-    """What a call returns besides tensors and containers of them."""
-
-    def __init__(self, recorder: Recorder, reads: Reads) -> None:
-        self.recorder = recorder
-        self.reads = reads
-        self.taken: set[int] = set()
-
-    def static(self, value: Any) -> Any:
-        """What every replay returns as it is; the recording is refused where it cannot."""
-        if type(value) is SymNumber:  # Python has seen it: it is a plain number by now
-            return value.value
-        if not isinstance(value, SCALARS) and not (is_opaque(value) and self._was_there(value)):
-            self.recorder.refuse(f"a result of type {type(value).__name__} cannot be made anew")
-        return value
-
-    def attributes(self, value: Any) -> dict[str, Any] | None:
-        """Those of an object that the call has made, and that every replay makes anew."""
-        cls = type(value)
-        if (
-            isinstance(value, SCALARS)
-            or not is_plain_class(cls)
-            or cls.__module__.partition(".")[0] == "graphjit"
-            or hasattr(cls, "__del__")
-            or ("<locals>" in cls.__qualname__ and not self.reads.has_seen(cls))
-            or self._was_there(value)
-            or id(value) in self.taken
-        ):
-            return None
-        self.taken.add(id(value))
-        return attributes(value)
-
-    def _was_there(self, value: Any) -> bool:
-        return self.reads.knows(value) and id(value) not in self.recorder.modules
 
 
 def trace(function: Any = None) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import CHANGING, AbsenceGuard, CodeGuard, Guard
+from .guards import CHANGING, AbsenceGuard, CodeGuard, Guard, HungGuard, SameGuard
 from .mode import MODE
 from .plain import PlainGuard
 from .pytree import LEAF, takes_items
@@ -39,7 +39,7 @@ def usual_call(variant: Variant) -> Usual | None:
     uncommon = (
         recording.effects, recording.assignments, recording.orders, recording.draws,
         recording.backward, binding.attributes, binding.numbers, variant.pinned, variant.grads,
-        recording.aliases,
+        recording.aliases, recording.lacking,
     )  # fmt: skip
     if variant.plain is None or any(uncommon) or not all(map(_is_common, recording.outputs)):
         return None
@@ -201,13 +201,15 @@ class _Writer:
             else:
                 yield f"if {self._failed(other)}: return MISS"
 
-    def _failed(self, guard: Guard | PlainGuard) -> str:
+    def _failed(self, guard: Guard | PlainGuard | HungGuard | SameGuard) -> str:
         """The condition under which a guard on an object, or on an attribute, does not hold."""
         slow = f"not {self.name(guard.holds)}()"
         if isinstance(guard, PlainGuard):
             if guard.found:
                 return slow
             return f"type({self.name(guard.thing)}) is not {self.name(guard.cls)}"
+        if isinstance(guard, (HungGuard, SameGuard)):
+            return slow
         if guard.thing is CHANGING:
             return slow
         if isinstance(guard.container, (type, ModuleType)):

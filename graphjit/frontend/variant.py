@@ -15,6 +15,7 @@ from .guards import ABSENT, AnyGuard, Guard, is_empty, is_mutable, tensors_in, t
 from .hyper import STRUCTURAL
 from .mode import MODE
 from .places import array_of, existing_result, fresh_result, grad_of, passed_array, resolve
+from .plain import own_dict
 from .pytree import first_places, unflatten
 from .recording import (
     Argument,
@@ -275,6 +276,9 @@ class Variant:
                 return False
         for tensor, position in self.pinned:
             if tensors[position] is not tensor:
+                return False
+        for position, name in self.recording.lacking:
+            if name in own_dict(tensors[position]):
                 return False
         for source, same in self.recording.aliases:
             if array_of(source, tensors) is not array_of(same, tensors):

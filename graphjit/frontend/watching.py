@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from . import hung
 from .mode import MODE
 from .plain import WATCHERS
 from .state import CARRIED
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .reads import Reads
@@ -81,6 +83,21 @@ def assigning_plain(self: Any, name: str, value: Any) -> None:
 WATCHERS.add(noting_plain)
 
 
+def _noting_absence(self: Tensor, name: str) -> Any:
+    """`__getattr__` of tensors, while it counts which attributes they do not have."""
+    reads = _WATCH.reads
+    if reads is not None and not hung.is_ours(name) and not hasattr(type(self), name):
+        reads.lack(self, name, sys._getframe(1).f_globals.get("__name__"))
+    return object.__getattribute__(self, name)  # raises what it has raised
+
+
+def watch_absence() -> None:
+    """Have `_noting_absence` called for attributes that tensors do not have."""
+    with _LOCK:
+        _WATCHED[Tensor] += 1
+        Tensor.__getattr__ = _noting_absence  # type: ignore[attr-defined]
+
+
 def stands_in(value: Any) -> bool:
     """Whether this is a method that a class has only while it is watched."""
     return value is noting_plain or value is assigning_plain
@@ -121,7 +138,11 @@ def _unwatch(classes: Iterable[Any]) -> None:
         _WATCHED.subtract(classes)
         for cls in classes:
             if not _WATCHED[cls]:
-                del cls.__getattribute__, _WATCHED[cls]
+                del _WATCHED[cls]
+                if cls is Tensor:
+                    delattr(cls, "__getattr__")
+                    continue
+                del cls.__getattribute__
                 if vars(cls).get("__setattr__") is assigning_plain:
                     del cls.__setattr__
 

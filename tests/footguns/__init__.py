@@ -10,6 +10,7 @@ RANKED = (
     "variables",
     "objects",
     "plain_objects",
+    "tensor_attributes",
     "modules",
     "aliasing",
     "hyperparameters",

@@ -80,7 +80,8 @@ class Painter:
         facts = (array.dtype.name, array.shape, array.size and array.strides,
                  tensor.requires_grad, tensor.is_leaf, memory)  # fmt: skip
         self.rows += [(f"{path} (facts)", repr(facts)), (f"{path}[:]", array.copy())]
-        return [(".grad", tensor._grad)]
+        hung = [(f".{k}", v) for k, v in vars(tensor).items() if not k.startswith("_")]
+        return [(".grad", tensor._grad), *hung]
 
 
 def _members(thing):

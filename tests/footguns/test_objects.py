@@ -11,6 +11,7 @@ import enum
 import inspect
 import operator
 import types
+import typing
 import weakref
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 import graphjit as gj
 from graphjit import nn
 
-from .harness import traced, trap
+from .harness import four_numbers, traced, trap
 
 
 @trap
@@ -588,3 +589,149 @@ def test_what_comes_to_be(make):
     """What takes the place of something found elsewhere, or made up, is found from then on."""
     step, put = make()
     return step, lambda n: put() if n == 2 else None
+
+
+class Shape(abc.ABC):
+    """A class with an abstract method."""
+
+    @abc.abstractmethod
+    def area(self): ...
+
+
+class Square(Shape):
+    """A class that derives from one."""
+
+    side = 1.0
+
+    def area(self):
+        return self.side * self.side
+
+
+class HasArea(typing.Protocol):
+    """A protocol that classes may follow by name."""
+
+    def area(self): ...
+
+
+class Disc(HasArea):
+    """A class that follows it."""
+
+    side = 1.0
+
+    def area(self):
+        return 3 * self.side
+
+
+class Extent(typing.NamedTuple):
+    """A tuple with names."""
+
+    height: float
+    width: float
+
+
+@trap
+def test_abstract_classes_and_protocols():
+    """Classes with abstract methods are like others."""
+    square, disc = Square(), Disc()
+
+    def change(n):
+        square.side = float(n)
+        Disc.side = n + 1.0
+
+    Disc.side = 1.0
+    return lambda x: x * square.area() + disc.area(), change
+
+
+@trap
+def test_registered_subclasses():
+    """A class that is registered with an abstract one counts as its subclass from then on."""
+
+    class Base(abc.ABC):
+        pass
+
+    class Other:
+        pass
+
+    thing = Other()
+
+    def change(n):
+        if n == 2:
+            Base.register(Other)
+
+    return lambda x: x * (2.0 if isinstance(thing, Base) else 1.0), change
+
+
+@trap
+def test_named_tuples():
+    """Classes of named tuples can be named, and their instances read."""
+    extent = [Extent(1.0, 2.0)]
+
+    def change(n):
+        extent[0] = Extent(float(n), 1.0)
+
+    def step(x):
+        made = Extent(extent[0].height, x)
+        return made.width * made.height
+
+    return step, change
+
+
+@trap
+def test_containers_that_are_returned():
+    """A list or dict from outside that a call returns is that very one, or the one there now."""
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    thing.sizes, thing.options = [1, 2], {"a": 1}
+
+    def change(n):
+        if n == 2:
+            thing.sizes = [1, 2]
+        if n == 3:
+            thing.options["b"] = 2
+
+    return lambda x: (thing.sizes, {"options": thing.options, "y": x * 2}), change
+
+
+@pytest.mark.filterwarnings("ignore::graphjit.errors.TraceWarning")
+@trap(replays=0, eager="every call changes found")
+def test_containers_that_grow_and_are_returned():
+    """A list from outside that a call changes and returns is changed by every call."""
+    found = []
+
+    def step(x):
+        found.append(1.0)
+        return found
+
+    return step
+
+
+@trap(replays=0, eager="a list is in the result twice")
+def test_containers_that_are_returned_twice():
+    """A list that is returned in two places is one list."""
+
+    def step(x):
+        made = [x]
+        return made, made
+
+    return step
+
+
+@trap(replays=0, eager="a list is in the result twice")
+def test_containers_that_hold_themselves():
+    """A list that is in itself can be returned."""
+
+    def step(x):
+        made = [x]
+        made.append(made)
+        return made
+
+    return step
+
+
+@trap(arguments=lambda call: (*four_numbers(call), [1]), replays=0, eager="a list of an argument")
+def test_arguments_that_are_returned():
+    """A list that is given and returned is the one that is given."""
+    return lambda x, sizes: (sizes, x * 2)

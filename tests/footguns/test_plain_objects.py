@@ -527,3 +527,17 @@ def test_state_that_another_traced_function_carries():
         return first, read(x)
 
     return step, change
+
+
+@trap(replays=0, eager="Thing.kept is assigned and deleted")
+def test_attributes_for_the_time_of_a_call():
+    """An attribute that a call assigns and deletes is gone after each."""
+    thing = Thing(kept=1.0)
+
+    def step(x):
+        thing.kept = x * 2
+        made = thing.kept + 1
+        del thing.kept
+        return made
+
+    return step
