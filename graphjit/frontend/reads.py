@@ -364,6 +364,8 @@ class Reads:
         found = hung.hung(tensor)
         self.tensors[id(tensor)] = (tensor, found)
         self.hung += bool(found)
+        if tensor._hooks:  # which are followed when all is done
+            self._watch_absence()
         is_argument = recorder is not None and id(tensor) in recorder.positions
         if not is_argument:
             self.hung_names.tensors.append((tensor, found))
@@ -488,10 +490,7 @@ def _parts(value: Any) -> Iterator[Any]:
         yield inspect.unwrap(value)
     elif isinstance(value, type):
         yield from value.__mro__[1:]
-    elif isinstance(value, Tensor):
-        yield type(value)
-        yield from value._hooks or ()
-    elif is_plain(value):
+    elif is_plain(value) or isinstance(value, Tensor):
         yield type(value)
     elif not is_opaque(value):
         yield type(value)
