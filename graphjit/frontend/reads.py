@@ -7,13 +7,10 @@ methods, before it runs; attributes of modules and optimizers are noted while it
 from __future__ import annotations
 
 import builtins
-import functools
-import inspect
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from pathlib import PurePath
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -33,7 +30,6 @@ from .bytecode import (
 from .guards import (
     ABSENT,
     CHANGING,
-    CONTAINERS,
     MAX_DEPTH,
     SCALARS,
     TABLES,
@@ -43,7 +39,6 @@ from .guards import (
     Guard,
     HungGuard,
     SameGuard,
-    fields,
     is_logger,
     is_mutable,
     is_opaque,
@@ -55,8 +50,9 @@ from .guards import (
 from .libraries import impure_names, is_library
 from .lookups import Sought
 from .mode import MODE
+from .parts import has_space, is_extension, is_path, label, makes_up, parts
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
-from .state import CARRIED, GUARDED, STEPPING, VERSIONS, WRAPPERS, SelfGuarding
+from .state import CARRIED, STEPPING, VERSIONS, WRAPPERS
 from .tensor import Tensor
 from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
 
@@ -304,7 +300,7 @@ class Reads:
     def _space(self, space: Any) -> None:
         """Guard the entries of a module, a class or a function that code may look at."""
         own = _OF_MEMBERS if isinstance(space, Enum) else WRAPPERS.get(type(space), ())
-        every, lists = _is_extension(space), self.sought.lists(space)
+        every, lists = is_extension(space), self.sought.lists(space)
         for name in [n for n in vars(space) if n not in own and (
             every or self._is_named(n) or (lists and n[:2] != "__")
         )]:  # fmt: skip
@@ -312,7 +308,7 @@ class Reads:
                 self._entry(space, name)
         if lists:
             names = {name for name, value in vars(space).items() if not stands_in(value)}
-            self.absences.complete_by(space, _label(space), names)
+            self.absences.complete_by(space, label(space), names)
 
     def _search(self) -> None:
         """Guard that nothing has what is looked for in vain, or would be found first."""
@@ -329,7 +325,7 @@ class Reads:
                 self._search_bases(space)
             elif isinstance(space, FunctionType) and not vars(space) and self.sought.lists(space):
                 self.spaces.append(space)
-            if _makes_up(space):
+            if makes_up(space):
                 self._absent(space, self.names)
 
     def _search_bases(self, cls: type) -> None:
@@ -346,7 +342,7 @@ class Reads:
         """Guard that a user's module, class or function has none of those `names` it has not."""
         if isinstance(space, type) and is_library(space.__module__):
             return
-        self.absences.add(space, _label(space), names - vars(space).keys() - _WATCHING)
+        self.absences.add(space, label(space), names - vars(space).keys() - _WATCHING)
 
     def _extent(self) -> tuple[int, ...]:
         sizes = (len(self.names), len(self.spaces), len(self.ours), len(self.code.codes))
@@ -366,7 +362,7 @@ class Reads:
     def _entry(self, space: Any, name: str) -> None:
         """Guard an attribute of a user's module, class or function."""
         if self._is_new(space, name):
-            self._variable(f"{_label(space)}.{name}", space, name)
+            self._variable(f"{label(space)}.{name}", space, name)
 
     def _library_entry(self, module: ModuleType, name: str) -> None:
         """Guard a function of graphjit's, in whose place another may be put."""
@@ -423,7 +419,7 @@ class Reads:
             self._tensor(value)
         elif is_plain(value):
             self._watch(value)
-        for part in _parts(value):
+        for part in parts(value):
             self._reach(part, depth + 1)
         if isinstance(value, FunctionType):
             self._function(value)
@@ -431,9 +427,9 @@ class Reads:
             self._module(value)
         elif isinstance(value, BuiltinFunctionType):
             self._library_function(value, value.__module__ or type(value.__self__).__module__)
-        elif _has_space(value):
+        elif has_space(value):
             self.spaces.append(value)
-        elif _is_path(value) and impure_names("pathlib", self.names):
+        elif is_path(value) and impure_names("pathlib", self.names):
             self._refuse_impure("pathlib", "pathlib")
 
     def _tensor(self, tensor: Tensor) -> None:
@@ -444,6 +440,8 @@ class Reads:
         found = hung.hung(tensor)
         self.tensors[id(tensor)] = (tensor, found)
         self.hung += bool(found)
+        if tensor._hooks:  # which are followed when all is done
+            self._watch_absence()
         is_argument = recorder is not None and id(tensor) in recorder.positions
         if not is_argument:
             self.hung_names.tensors.append((tensor, found))
@@ -565,73 +563,3 @@ _OF_MEMBERS = {"_value_", "_name_", "_sort_order_", "__objclass__"}
 _DEFAULTS = frozenset("__init__ __new__ __bool__ __len__ __eq__".split())
 #: what a class has while it is watched
 _WATCHING = {"__getattribute__", "__setattr__"}
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    """What calling or reading `value` may lead to."""
-    if isinstance(value, SelfGuarding):  # it notes what is read of it, but not of tensors in it
-        every: Any = value
-        items = dict.values(every) if isinstance(value, dict) else list.__iter__(every)
-        yield from (x for x in items if isinstance(x, (Tensor, SelfGuarding)))
-    elif isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, CONTAINERS):
-        yield from value
-    elif isinstance(value, functools.partial):
-        yield from (value.func, value.args, value.keywords)
-    elif isinstance(value, MethodType):
-        yield from (value.__func__, value.__self__)
-    elif isinstance(value, (staticmethod, classmethod)):
-        yield value.__func__
-    elif isinstance(value, property):
-        yield from (value.fget, value.fset)
-    elif isinstance(value, FunctionType):
-        yield inspect.unwrap(value)
-    elif isinstance(value, type):
-        yield from (*value.__mro__[1:], type(value))
-        if issubclass(value, Enum):
-            yield from value.__members__.values()
-    elif isinstance(value, Tensor):
-        yield type(value)
-        yield from value._hooks or ()
-    elif isinstance(value, Enum) or is_plain(value):
-        yield type(value)
-    elif not is_opaque(value):
-        yield type(value)
-        yield from fields(value)[1::2]
-    elif callable(value):  # a traced function, or another wrapper of graphjit's
-        yield getattr(value, "__dict__", {}).get("__wrapped__")
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, PurePath) or (isinstance(value, type) and issubclass(value, PurePath))
-
-
-def _has_space(value: Any) -> bool:
-    """Whether this is a user's class or member of an enumeration, or stands for a function."""
-    if isinstance(value, (type, Enum)):
-        return not is_library(value.__module__)
-    return type(value) in WRAPPERS
-
-
-def _label(space: Any) -> str:
-    return str(getattr(space, "__name__", type(space).__name__))
-
-
-def _makes_up(space: Any) -> bool:
-    """Whether a module or a class has attributes that a user's `__getattr__` makes up."""
-    if isinstance(space, ModuleType):
-        return "__getattr__" in vars(space)
-    kind: Any = type(space)
-    return isinstance(space, type) and any(
-        "__getattr__" in vars(base) and not is_library(base.__module__) for base in kind.__mro__
-    )
-
-
-def _is_extension(space: Any) -> bool:
-    """Whether graphjit calls the methods of a class by itself: a `Function`, an optimizer."""
-    return isinstance(space, type) and any(
-        base is not object and is_library(base.__module__) for base in space.__mro__
-    ) and not issubclass(space, tuple(GUARDED))
-
-
