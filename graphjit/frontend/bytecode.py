@@ -21,8 +21,11 @@ def nested(code: CodeType | None) -> Iterator[CodeType]:
                 yield from nested(constant)
 
 
-#: what finds attributes whose names are not in the code
-BY_TEXT = frozenset({"getattr", "attrgetter", "vars", "__dict__"})
+#: functions that are given the names of attributes, and those that list attributes
+BY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr", "attrgetter"})
+LISTING = frozenset({"vars", "dir", "getmembers", "getmembers_static"})
+#: what reads attributes whose names are not in the code
+BY_TEXT = LISTING | {"getattr", "attrgetter", "__dict__"}
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR", "LOAD_METHOD")
 
 
@@ -49,17 +52,6 @@ def handles_errors(code: CodeType) -> bool:
     """Whether there are `except` clauses, or a `with` or `finally`, which look the same."""
     steps = (step for part in nested(code) for step in dis.get_instructions(part))
     return any(step.opname == "PUSH_EXC_INFO" for step in steps)
-
-
-@functools.lru_cache(maxsize=1024)
-def names_matched(code: CodeType) -> frozenset[str]:
-    """The attributes that patterns of `case` clauses look for."""
-    found: set[str] = set()
-    for part in nested(code):
-        if any(step.opname == "MATCH_CLASS" for step in dis.get_instructions(part)):
-            tuples = [constant for constant in part.co_consts if type(constant) is tuple]
-            found.update(name for names in tuples for name in names if type(name) is str)
-    return frozenset(found)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -193,25 +193,6 @@ _OPAQUE = (
 )  # fmt: skip
 
 
-#: modules of Python's own that can tell a `SymNumber` from a number
-TELLING = frozenset(
-    "ctypes datetime decimal fractions json marshal pickle statistics struct".split()
-)
-#: functions that name one of these, or lead to such a module, get plain numbers. Methods of numbers
-#: are among them, since they could be looked up on the types.
-TELL_APART = frozenset({
-    *TELLING, *"type dumps Decimal Fraction timedelta ldexp".split(), *vars(int), *vars(float)
-}).difference(vars(object), "real imag conjugate numerator denominator".split())  # fmt: skip
-
-
-def telling_module(value: Any) -> frozenset[str]:
-    """The one of those modules that `value` is, or that it is from if it is a function or class."""
-    if not isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type)):
-        return frozenset()
-    home = value.__name__ if isinstance(value, ModuleType) else value.__module__
-    return TELLING & {str(home).partition(".")[0].lstrip("_")}
-
-
 def _is_ours(cls: type) -> bool:
     """Whether `cls` is graphjit's, or a user's subclass of a class whose reads are noted."""
     return cls.__module__.startswith("graphjit.") or issubclass(cls, tuple(GUARDED))

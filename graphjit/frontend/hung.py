@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import bytecode
 from .bound import PLACE
+from .bytecode import BY_NAME, LISTING
 from .plain import attributes
 from .tensor import Tensor
 
 #: the attributes that graphjit itself gives tensors
 _OURS = frozenset(Tensor.__annotations__) | {"persistent", "_is_buffer", PLACE}
-#: what finds, or changes, attributes whose names are not in the code
-BY_TEXT = frozenset(
-    "getattr hasattr setattr delattr attrgetter vars dir copy deepcopy __dict__".split()
-)
+#: what finds, or changes, attributes of tensors whose names are not in the code
+BY_TEXT = bytecode.BY_TEXT | BY_NAME | {"copy", "deepcopy"}
 #: what looks at all attributes
-OF_ALL = frozenset({"vars", "dir", "__dict__"})
+OF_ALL = LISTING | {"__dict__"}
 #: what tells that there is no such attribute, besides `except`
 FINDING_NONE = frozenset({"getattr", "hasattr", "attrgetter", "suppress"})
 

@@ -1,4 +1,4 @@
-"""Which code is a library's, and what in libraries gives another value at each call.
+"""Which code is a library's, what of it gives another value at each call, or looks at types.
 
 The code of libraries is not followed: what it reads is taken for constant, but for what is named
 here. Installed packages that are not named here are followed like the user's own.
@@ -10,6 +10,8 @@ import functools
 import os
 import sys
 import sysconfig
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
 
 from ..errors import PACKAGE
 
@@ -67,8 +69,27 @@ def is_library(module: str | None) -> bool:
     return not file or os.path.realpath(file).startswith(_STDLIB)
 
 
-def impure_names(module: str, names: set[str]) -> bool:
+def is_impure(module: str, names: set[str]) -> bool:
     """Whether code that names these may get other values from `module` at each call."""
     top = module if module in IMPURE else module.partition(".")[0]
     impure = IMPURE.get(top, frozenset())
     return impure is None or not impure.isdisjoint(names)
+
+
+#: modules of Python's own that can tell a `SymNumber` from a number
+TELLING = frozenset(
+    "ctypes datetime decimal fractions json marshal pickle statistics struct".split()
+)
+#: functions that name one of these, or lead to such a module, get plain numbers. Methods of numbers
+#: are among them, since they could be looked up on the types.
+TELL_APART = frozenset({
+    *TELLING, *"type dumps Decimal Fraction timedelta ldexp".split(), *vars(int), *vars(float)
+}).difference(vars(object), "real imag conjugate numerator denominator".split())  # fmt: skip
+
+
+def telling_module(value: Any) -> frozenset[str]:
+    """The one of those modules that `value` is, or that it is from if it is a function or class."""
+    if not isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type)):
+        return frozenset()
+    home = value.__name__ if isinstance(value, ModuleType) else value.__module__
+    return TELLING & {str(home).partition(".")[0].lstrip("_")}

@@ -15,12 +15,8 @@ from itertools import pairwise
 from types import CodeType
 from typing import Any
 
-from .bytecode import names_in, nested
+from .bytecode import BY_NAME, LISTING, names_in, nested
 
-#: functions that are given the names of attributes
-BY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr", "attrgetter"})
-#: functions that list the attributes of what they are given
-_LISTING = frozenset({"vars", "dir", "getmembers", "getmembers_static"})
 #: names of exceptions of those that catch a missing attribute
 _CAUGHT = frozenset({"AttributeError", "Exception", "BaseException"})
 _VARIABLES = ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_NAME", "LOAD_CLASSDEREF")
@@ -38,6 +34,7 @@ class Lookups:
 
     Attributes:
         made: those that it sets or deletes, or that a pattern matches.
+        matched: the names of those that a pattern matches.
         loaded: those that it reads.
         spelled: strings that may be names of attributes.
         listed: variables of which it lists all attributes.
@@ -45,6 +42,7 @@ class Lookups:
     """
 
     made: frozenset[Pair]
+    matched: frozenset[str]
     loaded: frozenset[Pair]
     spelled: frozenset[Pair]
     listed: frozenset[str]
@@ -54,7 +52,9 @@ class Lookups:
 @functools.lru_cache(maxsize=1024)
 def lookups(code: CodeType) -> Lookups:
     """The lookups of a code object."""
-    found: dict[str, set[Any]] = {"made": set(), "loaded": set(), "spelled": set(), "listed": set()}
+    found: dict[str, set[Any]] = {
+        kind: set() for kind in ("made", "matched", "loaded", "spelled", "listed")
+    }
     for part in nested(code):
         for kind, what in _found(part):
             found[kind].add(what)
@@ -76,15 +76,18 @@ def _found(code: CodeType) -> Iterator[tuple[str, Any]]:
             if before is None or before.opname != "SWAP":  # `a.b += 1` has loaded it
                 yield "made", (base, step.argval)
         elif step.opname == "LOAD_CONST" and not following.opname.endswith("_SUBSCR"):
-            kind = "made" if following.opname == "MATCH_CLASS" else "spelled"
-            yield from ((kind, (base, text)) for text in _texts(step.argval))
+            is_pattern = following.opname == "MATCH_CLASS"
+            for text in _texts(step.argval):
+                yield "made" if is_pattern else "spelled", (base, text)
+                if is_pattern:
+                    yield "matched", text
         if before is not None and step.opname.startswith("LOAD_") and _lists(before):
             yield from (("listed", base) for base in [_variable(step)] if base != "self")
         before = step
 
 
 def _lists(step: dis.Instruction) -> bool:
-    return step.opname.startswith("LOAD_") and step.argval in _LISTING
+    return step.opname.startswith("LOAD_") and step.argval in LISTING
 
 
 def _variable(step: dis.Instruction | None) -> str:

@@ -24,7 +24,6 @@ from .bytecode import (
     imports,
     looks_into,
     names_in,
-    names_matched,
     nested,
 )
 from .guards import (
@@ -45,10 +44,9 @@ from .guards import (
     is_plain,
     items_of,
     snapshot,
-    telling_module,
 )
-from .libraries import impure_names, is_library
-from .lookups import Sought
+from .libraries import is_impure, is_library, telling_module
+from .lookups import Sought, lookups
 from .mode import MODE
 from .parts import has_space, is_extension, is_path, label, makes_up, parts
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
@@ -429,7 +427,7 @@ class Reads:
             self._library_function(value, value.__module__ or type(value.__self__).__module__)
         elif has_space(value):
             self.spaces.append(value)
-        elif is_path(value) and impure_names("pathlib", self.names):
+        elif is_path(value) and is_impure("pathlib", self.names):
             self._refuse_impure("pathlib", "pathlib")
 
     def _tensor(self, tensor: Tensor) -> None:
@@ -473,11 +471,11 @@ class Reads:
             self.ours.append(module)
         elif not is_library(module.__name__):
             self.spaces.append(module)
-        elif impure_names(module.__name__, self.names):
+        elif is_impure(module.__name__, self.names):
             self._refuse_impure(f"the module {module.__name__}", module.__name__)
 
     def _library_function(self, function: Any, source: str) -> None:
-        if impure_names(source, {function.__name__}):
+        if is_impure(source, {function.__name__}):
             self._refuse_impure(f"{function.__name__}() of {source}", source)
 
     def _refuse_impure(self, what: str, about: str) -> None:
@@ -497,8 +495,9 @@ class Reads:
         if mentioned & hung.OF_ALL and self.hung_names not in self.always:
             self.always.append(self.hung_names)
         self.names |= mentioned
-        self.names |= names_matched(code)
-        if mentioned & hung.FINDING_NONE or handles_errors(code) or names_matched(code):
+        matched = lookups(code).matched
+        self.names |= matched
+        if mentioned & hung.FINDING_NONE or handles_errors(code) or matched:
             self._watch_absence()
         names = globals_in(code)
         for name in names & DYNAMIC - function.__globals__.keys():

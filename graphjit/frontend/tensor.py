@@ -227,7 +227,7 @@ class Tensor(Methods):
     def detach_(self) -> Tensor:
         """Take this tensor off the tape, in place. RuntimeError for a view, as PyTorch raises."""
         if self._view is not None and not self._reshaped:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+            raise locate(RuntimeError("Can't detach views in-place. Use detach() instead."))
         if MODE.recorder is not None and id(self) in MODE.recorder.positions:
             MODE.recorder.refuse("an argument was detached in place")  # the next may be a view
         if self._requires_grad:

@@ -24,8 +24,9 @@ from .call import Call
 from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
-from .guards import TELL_APART, Guard, Same, snapshot, tensors_reached
+from .guards import Guard, Same, snapshot, tensors_reached
 from .interpreted import Interpreted
+from .libraries import TELL_APART
 from .locks import new_lock
 from .misses import miss_reason
 from .mode import MODE
