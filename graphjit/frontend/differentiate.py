@@ -207,7 +207,8 @@ class _Joint:
         self.inputs = [r for r in recorder.inputs if not isinstance(r.source, Cotangent)]
         #: what the backward may read where it is: inputs, and results by their place
         self.free: dict[Value, Owner] = {}
-        self.shared: list[int] = []
+        #: the numbers of the cotangents of the latter
+        self.shared: dict[int, int] = {}
         #: of both, the version counters by id, and those that each walk back compares
         self.versions: dict[Owner | int, int] = {}
         self.counters: Sequence[set[int]] = ()
@@ -233,7 +234,7 @@ class _Joint:
                 continue
             version = id(roots[out.cotangent]._version)
             if version in counters[0]:
-                self.shared.append(out.place)
+                self.shared[out.place] = out.cotangent
                 self.versions[out.place] = version
 
     def cut(

@@ -22,6 +22,7 @@ from .saving import keeper
 from .state import restructured
 from .symnumber import SymNumber, as_tensor, plain
 from .tape import node_type
+from .waiting import about_to_write
 
 if TYPE_CHECKING:
     from .tape import Node
@@ -233,6 +234,7 @@ def assign(target: Tensor, value: Any) -> Tensor:
     tracked = MODE.grad and (target._requires_grad or value._requires_grad)
     if tracked:
         _rebase(target, value)
+    about_to_write(target)
     np.copyto(target._array, value._array)
     target._version[0] += 1
     recorder = MODE.recorder

@@ -19,6 +19,7 @@ from .out import in_place, overwrite
 from .quiet import QUIET, restore, silence
 from .state import restructured
 from .tape import TENSORS as F
+from .waiting import about_to_write
 
 
 def _methods(family: Any, names: str) -> list[Any]:
@@ -47,6 +48,7 @@ def _arithmetic(function: Any, ufunc: np.ufunc) -> Any:
             return general(self, other, **options)
         if len(options) > ("alpha" in options):
             return general(self, other, **options)
+        about_to_write(self)
         token = silence(QUIET)
         try:
             ufunc(array, value if alpha == 1 else value * alpha, array)

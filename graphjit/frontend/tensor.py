@@ -20,6 +20,7 @@ from .mode import MODE, grad_mode
 from .size import Size
 from .state import VERSIONS, restructured
 from .tape import TENSORS, Node, propagate, run_backward
+from .waiting import DataVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ class Tensor(Methods):
     def data(self) -> Tensor:
         """The same storage, off the tape; in-place changes are not noticed by backward."""
         result = self.detach()
-        result._version = [0]
+        result._version = DataVersion((0,))
         if result._view is not None:
             result._view = result._view.renewed(0)
         if MODE.recorder is not None:

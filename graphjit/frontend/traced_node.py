@@ -23,6 +23,7 @@ from .recording import Argument, Captured
 from .tape import FREED, TENSORS, raise_modified
 from .tape import Node as TapeNode
 from .tensor import Tensor
+from .waiting import WAITING
 
 #: with more results than this, a backward from only some of them runs the forward again
 MAX_ALONE = 8
@@ -70,17 +71,18 @@ class Again:
         present: Iterable[int],
         cotangents: Sequence[Tensor],
         create_graph: bool,
-        ran: Callable[[], None] = lambda: None,
+        ran: Callable[[Sequence[Tensor]], None] = lambda roots: None,
     ) -> tuple[Tensor | None, ...]:
         """The gradients of `wanted` from the roots whose numbers are `present`.
 
         What stands for tensors from outside is to have no part of their tape: that would be gone
-        back over, and their hooks be called. `ran` is called between forward and backward.
+        back over, and their hooks be called. `ran` is called between forward and backward,
+        with all roots.
         """
         with grad_mode(True):
             for node in self.nodes:
                 self._run(node, known)
-            ran()
+            ran([known[root] for root in self.roots])
             roots = [known[self.roots[k]] for k in present]
             return grad(roots, wanted, cotangents, create_graph=create_graph, allow_unused=True)
 
@@ -100,20 +102,32 @@ class _StandIns:
 
     def __init__(self) -> None:
         self.pairs: dict[int, tuple[Tensor, Tensor]] = {}
+        #: copies of arrays as they were, and the arrays
+        self.copies: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def of(self, tensor: Tensor, array: np.ndarray | None = None) -> Tensor:
-        """What stands for `tensor`, on the array that it had: it may have got new `.data` since."""
+    def of(
+        self, tensor: Tensor, array: np.ndarray | None = None, before: np.ndarray | None = None
+    ) -> Tensor:
+        """What stands for `tensor`, on the array that it had: it may have got new `.data` since.
+
+        Where what was in that is known, `before` it was written to, on a copy.
+        """
         pair = self.pairs.get(id(tensor))
         if pair is None:
             with grad_mode(True):
                 stand_in = TENSORS.permute(tensor, dims=tuple(range(tensor._array.ndim)))
             stand_in._view = None
             stand_in._array = tensor._array if array is None else array
+            if array is not None and before is not None:
+                stand_in._array = before.copy(order="K")
+                self.copies.append((stand_in._array, array))
             pair = self.pairs[id(tensor)] = tensor, stand_in
         return pair[1]
 
     def renew(self) -> None:
-        """Have them hold the arrays of now, as leaves kept by the tape do."""
+        """Have them hold the arrays of now, and what is in them, as leaves kept by the tape do."""
+        for copy, array in self.copies:
+            np.copyto(copy, array)
         for tensor, stand_in in self.pairs.values():
             stand_in._array = tensor._array
 
@@ -124,12 +138,10 @@ class Walk:
 
     Attributes:
         wanted: the numbers of the owners whose gradients it computes.
-        compared: the numbers of the arrays that must not have been written to.
     """
 
     executable: Any
     wanted: list[int]
-    compared: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -142,13 +154,14 @@ class Differentiated:
         grads: these in `joint`: from all cotangents together, then from each alone.
         places: where each array that a node keeps is found: a tensor's, or an output of the
             forward by number. First those of `halves.kept`, whose strides are `strides`.
-        shared: outputs of the forward that are results as well as kept.
+        shared: outputs of the forward that are results as well as kept, and which root each is.
         unread: what the tape of the recording kept, though the backward does not read it.
         compared: which of these a backward compares the versions of: from all cotangents together,
             then from each alone. Number k of them is number -1 - k of what a node has counted.
         name: what the node is called.
         rivals: for each cotangent, those after whose backward its own cannot be run any more.
         compile: makes an executable of a graph and the strides of its inputs.
+        read: by number of a walk, what `compared_by` has found; `compiled`: its executable.
     """
 
     joint: Graph
@@ -158,13 +171,14 @@ class Differentiated:
     grads: list[list[Value | None]]
     places: list[Owner | int]
     strides: list[tuple[int, ...]]
-    shared: list[int]
+    shared: dict[int, int]
     unread: list[Owner | int]
     compared: list[frozenset[int]]
     again: Again
     name: str
     rivals: list[set[int]] = field(default_factory=list)
     compile: Compile | None = None
+    read: dict[int, frozenset[int]] = field(default_factory=dict)
     compiled: dict[int, Walk] = field(default_factory=dict)
     lock: Any = field(default_factory=new_lock)
 
@@ -188,6 +202,8 @@ class Differentiated:
         node.counted = versions
         node.tensors = tuple(tensors)
         node.seen = tuple([(t._version[0], t._array) for t in self._inputs(node.tensors)])
+        node.before, node.strayed = {}, False
+        WAITING[id(node)] = node
         return node
 
     def _inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -219,22 +235,34 @@ class Differentiated:
                 self.compiled[number] = self._compiled(number)
             return self.compiled[number]
 
+    def compared_by(self, number: int) -> frozenset[int]:
+        """The numbers of the arrays that must not have been written to before a walk."""
+        if number not in self.read:
+            graph = self._backward(number)
+            operands = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
+            read = [i for i, value in enumerate(self.halves.kept) if value in operands]
+            self.read[number] = self.compared[number].union(read)
+        return self.read[number]
+
+    def _cotangents(self, number: int) -> list[Value]:
+        return self.cotangents if number == 0 else [self.cotangents[number - 1]]
+
+    def _backward(self, number: int) -> Graph:
+        wanted = self._wanted(number)
+        return backward(self.joint, self.halves, self._cotangents(number), wanted)
+
     def _compiled(self, number: int) -> Walk:
         assert self.compile is not None
-        cotangents = self.cotangents if number == 0 else [self.cotangents[number - 1]]
-        graph = backward(self.joint, self.halves, cotangents, self._wanted(number))
-        strides = [*self.strides, *(contiguous_strides(v.shape) for v in cotangents)]
+        strides = [*self.strides, *(contiguous_strides(v.shape) for v in self._cotangents(number))]
         wanted = [i for i, grad in enumerate(self.grads[number]) if grad is not None]
-        operands = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
-        read = [i for i, value in enumerate(self.halves.kept) if value in operands]
-        compared = self.compared[number].union(read)
-        return Walk(self.compile(graph, strides), wanted, compared)
+        return Walk(self.compile(self._backward(number), strides), wanted)
 
 
 class TracedNode(TapeNode):
     """The tape's node for one replay of a traced function; its backward is compiled."""
 
-    __slots__ = ("differentiated", "tensors", "seen", "counted", "present", "spent")
+    __slots__ = ("differentiated", "tensors", "seen", "before", "counted", "present", "spent",
+                 "strayed")  # fmt: skip
     differentiated: Differentiated
     #: by number, for kept arrays that others can write to, and for what is not read:
     #: array, version counter, its count
@@ -243,42 +271,60 @@ class TracedNode(TapeNode):
     #: cotangents of the last backward, and those of all that have used up their part of the tape
     present: list[int]
     spent: set[int]
-    #: versions and arrays of the tensors that running the forward again reads
+    #: versions and arrays of the tensors that running the forward again reads; by number of these,
+    #: copies from before writes that no version has told of
     seen: tuple[tuple[int, np.ndarray], ...]
+    before: dict[int, np.ndarray]
+    #: whether what the replay read, or gave, has been written to and no version tells
+    strayed: bool
 
     def name(self) -> str:
         return self.differentiated.name
 
     def watch(self, outputs: Sequence[tuple[int, Tensor]]) -> None:
         """Have backward notice when a result that is kept as well has been written to."""
-        places, unread = self.differentiated.places, self.differentiated.unread
         for place, tensor in outputs:
             if place in self.differentiated.shared:
-                in_places = place in places
-                number = places.index(place) if in_places else -1 - unread.index(place)
-                self.counted[number] = _counted(tensor)
+                self.counted[self._number(place)] = _counted(tensor)
+
+    def _number(self, place: int) -> int:
+        """Where `counted` has an output of the forward."""
+        places, unread = self.differentiated.places, self.differentiated.unread
+        return places.index(place) if place in places else -1 - unread.index(place)
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         present = [k for k, g in enumerate(grads) if g is not None]
         if any(self.spent & self.differentiated.rivals[k] for k in present):
             raise locate(RuntimeError(FREED))
         self.present = present
-        some = len(present) < len(grads)
-        if wrap or (some and len(grads) > MAX_ALONE):
+        if len(present) == len(grads):
+            walks = {0: grads}
+        elif len(grads) <= MAX_ALONE:
+            walks = {1 + k: [grads[k]] for k in present}
+        else:
+            walks = {}
+        self._compare(walks)
+        if wrap or self.strayed or not walks:
             return self._run_again(present, grads, wrap)
-        if not some:
-            return self._run(0, grads)
-        alone = [self._run(1 + k, [grads[k]]) for k in present]
-        return [_total(parts) for parts in zip(*alone, strict=True)]
-
-    def _run(self, number: int, grads: Sequence[Any]) -> list[Any]:
-        """Walk, if nothing that the tape has kept has been written to."""
         assert self.saved is not None
-        compared = self.differentiated.walk(number).compared
+        found = [self.differentiated.run(k, self.saved, given) for k, given in walks.items()]
+        return [_total(parts) for parts in zip(*found, strict=True)]
+
+    def keep_aside(self, array: np.ndarray, copies: dict[int, np.ndarray]) -> None:
+        """Read what is about to be written to from copies: of arrays by id, shared by all nodes."""
+        for number, (_, read) in enumerate(self.seen):
+            if number not in self.before and np.may_share_memory(read, array):
+                if id(read) not in copies:
+                    copies[id(read)] = read.copy(order="K")
+                self.before[number] = copies[id(read)]
+        self.strayed |= any(np.may_share_memory(row[0], array) for row in self.counted.values())
+
+    def _compare(self, walks: Iterable[int]) -> None:
+        """RuntimeError if something that the tape has kept for these walks has been written to."""
+        compared = {k for walk in walks for k in self.differentiated.compared_by(walk)}
         counted = [entry for kept, entry in self.counted.items() if kept in compared]
         self.versions = tuple(counted)
-        self._unpack(False)  # compares them
-        return self.differentiated.run(number, self.saved, grads)
+        self._unpack(False)
 
     def release(self) -> None:
         """Note which results were gone back from; drop what is kept once nothing can use it."""
@@ -286,7 +332,8 @@ class TracedNode(TapeNode):
         self.versions = ()
         if all(self.spent & rivals for rivals in self.differentiated.rivals):
             self.saved = self.arrays = None
-            self.tensors, self.seen, self.counted = (), (), {}
+            self.tensors, self.seen, self.before, self.counted = (), (), {}, {}
+            WAITING.pop(id(self), None)
 
     def _run_again(self, present: list[int], grads: list[Any], wrap: bool) -> list[Any]:
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
@@ -295,17 +342,25 @@ class TracedNode(TapeNode):
         for tensor, (version, _) in zip(made._inputs(tensors), self.seen, strict=True):
             if tensor._version[0] != version:
                 raise_modified(self, tensor._array, tensor._version[0], version)
-        stand_ins, had = _StandIns(), iter(self.seen)
+        stand_ins = _StandIns()
+        had = iter([(array, self.before.get(k)) for k, (_, array) in enumerate(self.seen)])
         known = {
             value: Tensor._of(saved[place])
             if isinstance(place, int)
-            else stand_ins.of(tensor_of(place, tensors), next(had)[1])
+            else stand_ins.of(tensor_of(place, tensors), *next(had))
             for value, place in made.again.inputs
         }
         wanted = [stand_ins.of(tensor_of(owner, tensors)) for owner in made.owners]
         given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
         create = wrap and MODE.grad
-        found = made.again.gradients(known, wanted, present, given, create, stand_ins.renew)
+
+        def renew(roots: Sequence[Tensor]) -> None:
+            stand_ins.renew()
+            if self.strayed:
+                for place, number in made.shared.items():
+                    np.copyto(roots[number]._array, self.counted[self._number(place)][0])
+
+        found = made.again.gradients(known, wanted, present, given, create, renew)
         return [g if wrap or g is None else g._array for g in found]
 
 

@@ -23,6 +23,7 @@ from .pytree import LEAF, takes_items
 from .recording import Argument, Captured, Existing, FloatArgument, Fresh, Number, Output
 from .state import VERSIONS
 from .tensor import Tensor
+from .waiting import WAITING
 
 if TYPE_CHECKING:
     from .variant import Variant
@@ -252,6 +253,8 @@ class _Writer:
 
     def _try(self, outputs: list[str], grads: str | None) -> Iterator[str]:
         entry = self.name(self.variant.executable.entry())
+        if self.variant.written:
+            yield f"if {self.name(WAITING)}: VARIANT.keep_aside([{', '.join(self.tensors)}])"
         yield f"if {entry}({', '.join([*self._passed(), *outputs])}): return MISS"
         yield from self._effects(grads)
         yield "VARIANT.replays += 1"

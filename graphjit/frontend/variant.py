@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, Protocol
@@ -38,6 +38,7 @@ from .recording import (
 from .state import CARRIED, VERSIONS
 from .tensor import Tensor
 from .usual import Usual, usual_call
+from .waiting import WAITING, about_to_write, keep_aside
 
 #: replays after which a variant gets a function for its usual call
 SETTLED = 2
@@ -176,6 +177,9 @@ class Variant:
         ]
         self.written = _found_again(recording.written)
         self.versioned = _found_again(recording.versioned)
+        self.unversioned = _found_again(
+            source for source in recording.written if source not in recording.versioned
+        )
         self.added_to = [source for source in self.written if isinstance(source, GradOf)]
         self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
@@ -391,6 +395,7 @@ class Variant:
             for generator, drawn in self.recording.draws.values():
                 undrawn.append((generator, generator.offset))
                 generator.offset += drawn
+            self.keep_aside(tensors)
             stopped = self.executable.run(*arrays, *outputs)
             if stopped == DONE:
                 return None, self._leave(tensors, outputs)
@@ -401,6 +406,14 @@ class Variant:
             raise
         _put_back(undrawn)
         return self._stop(stopped, outputs), None
+
+    def keep_aside(self, tensors: Sequence[Tensor]) -> None:
+        """Have other replays keep what a run writes to without moving versions."""
+        if WAITING:
+            for tensor in _tensors(self.versioned, tensors):
+                about_to_write(tensor)
+            for tensor in _tensors(self.unversioned, tensors):
+                keep_aside(tensor._array)
 
     def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
         """After an interrupt: complete a call whose run had ended.
@@ -445,13 +458,8 @@ class Variant:
         recording = self.recording
         for slot, order in recording.orders.items():
             outputs[slot] = reordered(outputs[slot], order)
-        for target in self.versioned:
-            if isinstance(target, Tensor):
-                target._version[0] += 1
-            elif isinstance(target, int):
-                tensors[target]._version[0] += 1
-            else:
-                grad_of(target, tensors)._version[0] += 1
+        for tensor in _tensors(self.versioned, tensors):
+            tensor._version[0] += 1
         node = None if recording.backward is None else recording.backward.node(tensors, outputs)
         results: list[Any] = []
         bases: dict[int, Tensor] = {}
@@ -497,6 +505,19 @@ def _found_again(sources: Iterable[Source]) -> list[Tensor | int | GradOf]:
     return table
 
 
+def _tensors(
+    targets: Iterable[Tensor | int | GradOf], arguments: Sequence[Tensor]
+) -> Iterator[Tensor]:
+    """The tensors that `_found_again` has made a table of."""
+    for target in targets:
+        if isinstance(target, Tensor):
+            yield target
+        elif isinstance(target, int):
+            yield arguments[target]
+        else:
+            yield grad_of(target, arguments)
+
+
 def _pinned(reached: dict[int, Tensor], tensors: Sequence[Tensor]) -> list[tuple[Tensor, int]]:
     """Arguments that the function could also reach by other ways, which were not told apart."""
     arrays = {id(t._array) for t in reached.values()}
@@ -528,4 +549,3 @@ def _distinct(tensors: Sequence[Tensor], written: Sequence[int]) -> bool:
             if j != i and other._array is not mine and np.may_share_memory(mine, other._array):
                 return False
     return True
-

@@ -9,6 +9,7 @@ import pytest
 
 import graphjit as gj
 from graphjit import nn
+from graphjit.frontend.waiting import WAITING
 from graphjit.ir.parse import parse
 from graphjit.ops import OPS
 from graphjit.passes import rematerialize
@@ -332,3 +333,119 @@ def test_what_the_tape_keeps_though_the_backward_does_not_read_it():
             double.sum().backward()
             with pytest.raises(RuntimeError, match="modified by an inplace operation"):
                 product.sum().backward()
+
+
+def untold(p, q, held, results):
+    p.data.neg_()
+
+
+def untold_through_a_view(p, q, held, results):
+    held[0] = 3.0
+
+
+def untold_of_what_is_no_leaf(p, q, held, results):
+    q.data.mul_(2)
+
+
+def untold_of_a_result(p, q, held, results):
+    results[0].data.mul_(2)
+
+
+def untold_in_a_replay(p, q, held, results):
+    @gj.trace
+    def write():
+        held.mul_(3)
+        p.data.add_(1)
+
+    for _ in range(4):
+        write()
+
+
+def untold_in_a_replay_on_arguments(p, q, held, results):
+    @gj.trace
+    def write(data):
+        data.mul_(3)
+
+    for _ in range(4):
+        write(held)
+
+
+def untold_and_new_data(p, q, held, results):
+    p.data = p.data * 2
+    p.data.neg_()
+    held.neg_()
+
+
+def told_of_a_result(p, q, held, results):
+    results[0].detach().mul_(2)
+    results[0].data.mul_(2)
+
+
+def told_of_what_is_no_leaf(p, q, held, results):
+    with gj.no_grad():
+        q.mul_(2)
+
+
+WRITES = [
+    untold, untold_through_a_view, untold_of_what_is_no_leaf, untold_of_a_result,
+    untold_in_a_replay, untold_in_a_replay_on_arguments, untold_and_new_data,
+    told_of_a_result, told_of_what_is_no_leaf,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
+def test_writes_before_the_backward_leave_what_the_tape_of_eager_code_had_kept(write, create_graph):
+    def one(p, q):
+        return ((p.sigmoid() * q) * p,)
+
+    def three(p, q):
+        y = p.exp() * q
+        return y, y.sigmoid() * q, y.sin()
+
+    def gradients(function, traced):
+        p = gj.tensor([0.5, 0.7]).requires_grad_()
+        q, held = p * 1, p.data
+        call = gj.trace(lambda: function(p, q)) if traced else lambda: function(p, q)
+        for _ in range(3 * traced):
+            gj.autograd.grad(sum(r.sum() for r in call()), p, retain_graph=True)
+        results = call()
+        write(p, q, held, results)
+        try:
+            (grad,) = gj.autograd.grad([r.sum() for r in results], p, create_graph=create_graph)
+            more = gj.autograd.grad(grad.sum(), p) if create_graph else ()
+        except RuntimeError as error:
+            return "modified by an inplace operation" in str(error)
+        return np.stack([grad.detach().numpy(), *(g.numpy() for g in more)])
+
+    for function in (one, three):
+        expected = gradients(function, traced=False)
+        found = gradients(function, traced=True)
+        assert type(found) is type(expected)
+        np.testing.assert_allclose(found, expected, 1e-5)
+
+
+def test_writes_through_data_before_each_of_two_backwards():
+    def gradients(traced):
+        p = gj.tensor([0.5, 0.7]).requires_grad_()
+        function = lambda: p.exp() * p
+        call = gj.trace(function) if traced else function
+        for _ in range(2 * traced):
+            call()
+        result, found = call(), []
+        for _ in range(2):
+            p.data.neg_()
+            found += gj.autograd.grad(result.sum(), p, retain_graph=True)
+        return np.stack(found)
+
+    np.testing.assert_allclose(gradients(True), gradients(False), 1e-6)
+
+
+def test_what_no_backward_can_reach_any_more_keeps_nothing_aside():
+    p = gj.tensor([0.5, 0.7]).requires_grad_()
+    step = gj.trace(lambda: p.exp().sum())
+    losses = [step() for _ in range(4)]
+    before = len(WAITING)
+    for loss in losses:
+        loss.backward()
+    assert len(WAITING) == before - 3  # the first call was recorded

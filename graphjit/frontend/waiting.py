@@ -1,0 +1,41 @@
+"""Replays whose backward may be yet to come, and writes that version counters do not tell of.
+
+Where the tape of eager code has kept what an op gave, a `TracedNode` may compute it again from what
+the replay read. Before that is written to through `.data`, the nodes that would read it put copies
+aside; of other writes the versions tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+    from .traced_node import TracedNode
+
+#: by id, the nodes of replays that no backward has gone back over to the end
+WAITING: WeakValueDictionary[int, TracedNode] = WeakValueDictionary()
+
+
+class DataVersion(list[int]):
+    """The version counter of what `.data` gives: that of the tensor itself stays as it is."""
+
+    __slots__ = ()
+
+
+def about_to_write(target: Tensor) -> None:
+    """Have the nodes that are waiting keep what `target` holds, if no version will tell of it."""
+    if WAITING and target._version.__class__ is DataVersion:
+        keep_aside(target._array)
+
+
+def keep_aside(array: np.ndarray) -> None:
+    """Have the nodes that are waiting keep what is in the memory of `array`."""
+    copies: dict[int, np.ndarray] = {}
+    for reference in WAITING.valuerefs():
+        node = reference()
+        if node is not None:
+            node.keep_aside(array, copies)
