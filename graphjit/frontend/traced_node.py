@@ -23,7 +23,7 @@ from .recording import Argument, Captured
 from .tape import FREED, TENSORS, raise_modified
 from .tape import Node as TapeNode
 from .tensor import Tensor
-from .waiting import WAITING
+from .waiting import WAITING, wait
 
 #: with more results than this, a backward from only some of them runs the forward again
 MAX_ALONE = 8
@@ -203,7 +203,7 @@ class Differentiated:
         node.tensors = tuple(tensors)
         node.seen = tuple([(t._version[0], t._array) for t in self._inputs(node.tensors)])
         node.before, node.strayed = {}, False
-        WAITING[id(node)] = node
+        wait(node)
         return node
 
     def _inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -308,7 +308,7 @@ class TracedNode(TapeNode):
             return self._run_again(present, grads, wrap)
         assert self.saved is not None
         found = [self.differentiated.run(k, self.saved, given) for k, given in walks.items()]
-        return [_total(parts) for parts in zip(*found, strict=True)]
+        return found[0] if len(found) == 1 else [_total(p) for p in zip(*found, strict=True)]
 
     def keep_aside(self, array: np.ndarray, copies: dict[int, np.ndarray]) -> None:
         """Read what is about to be written to from copies: of arrays by id, shared by all nodes."""
@@ -321,7 +321,7 @@ class TracedNode(TapeNode):
 
     def _compare(self, walks: Iterable[int]) -> None:
         """RuntimeError if something that the tape has kept for these walks has been written to."""
-        compared = {k for walk in walks for k in self.differentiated.compared_by(walk)}
+        compared = frozenset().union(*map(self.differentiated.compared_by, walks))
         counted = [entry for kept, entry in self.counted.items() if kept in compared]
         self.versions = tuple(counted)
         self._unpack(False)

@@ -8,7 +8,7 @@ aside; of other writes the versions tell.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import ref
 
 import numpy as np
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from .traced_node import TracedNode
 
 #: by id, the nodes of replays that no backward has gone back over to the end
-WAITING: WeakValueDictionary[int, TracedNode] = WeakValueDictionary()
+WAITING: dict[int, ref[TracedNode]] = {}
+
+
+def wait(node: TracedNode) -> None:
+    """Count `node` among those that are waiting, until it is taken out or is there no more."""
+    number = id(node)
+    WAITING[number] = ref(node, lambda _: WAITING.pop(number, None))
 
 
 class DataVersion(list[int]):
@@ -35,7 +41,7 @@ def about_to_write(target: Tensor) -> None:
 def keep_aside(array: np.ndarray) -> None:
     """Have the nodes that are waiting keep what is in the memory of `array`."""
     copies: dict[int, np.ndarray] = {}
-    for reference in WAITING.valuerefs():
+    for reference in tuple(WAITING.values()):
         node = reference()
         if node is not None:
             node.keep_aside(array, copies)
