@@ -26,7 +26,7 @@ from .tensor import Tensor
 from .traced_node import MAX_ALONE, Again, Differentiated, Owner, contiguous_strides, tensor_of
 
 if TYPE_CHECKING:
-    from .recorder import Recorder, Root
+    from .recorder import Input, Recorder
 
 #: where the walk ended, by key, and a tensor there
 Inputs = dict[Any, Owner]
@@ -81,7 +81,7 @@ def _keeping(root: Tensor, first: int) -> set[TapeNode]:
     return {node for node in seen if node.keeps}
 
 
-def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Root]]:
+def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Input]]:
     """The recorded nodes that compute `roots`, and the inputs that they read."""
     needed: set[Value] = {recorder.read(root) for root in roots}
     nodes = []
@@ -143,7 +143,7 @@ def _owners(recorder: Recorder, walk: BoundaryWalk, results: Sequence[Tensor]) -
 def _verify(
     recorder: Recorder,
     again: Again,
-    inputs: Sequence[Root],
+    inputs: Sequence[Input],
     owners: Inputs,
     walk: BoundaryWalk,
     cotangents: Sequence[Tensor],
@@ -183,7 +183,7 @@ def _verify(
 
 
 def _sources(
-    inputs: Sequence[Root], owners: Inputs, arguments: Sequence[Tensor]
+    inputs: Sequence[Input], owners: Inputs, arguments: Sequence[Tensor]
 ) -> list[Owner | None]:
     """The tensor of each input, if it is one: that which the tape leads to, of several on an array.
     """
@@ -242,7 +242,7 @@ class _Joint:
         owners: Inputs,
         grads: list[list[Value | None]],
         again: Again,
-        inputs: Sequence[Root],
+        inputs: Sequence[Input],
     ) -> Differentiated:
         """Make the recording's graph the forward; returns the backward."""
         results = len(self.recording.graph.outputs)
@@ -292,7 +292,7 @@ class _Joint:
     def _keep_numbers(
         self,
         forward: Graph,
-        inputs: Sequence[Root],
+        inputs: Sequence[Input],
         sources: Sequence[Owner | None],
         again: Again,
         places: list[Owner | int],

@@ -29,14 +29,13 @@ from .recording import (
     Recording,
     Source,
     element_strides,
-    memory_order,
     overlaps_itself,
 )
 from .symnumber import SymNumber, plain
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from .recorder import Recorder, Root
+    from .recorder import Input, Recorder, Root
     from .tape import Node
 
 
@@ -103,7 +102,7 @@ def finish(
 
 
 def _graph(
-    recorder: Recorder, inputs: Sequence[Root], values: Sequence[Value], written: Sequence[Root]
+    recorder: Recorder, inputs: Sequence[Input], values: Sequence[Value], written: Sequence[Input]
 ) -> Graph:
     return Graph(
         tuple(root.initial for root in inputs if root.initial is not None),
@@ -308,7 +307,6 @@ class _Results:
             if root not in self.places:
                 self.places[root] = self.add(root.value)
             place = self.places[root]
-            order = memory_order(root.array)
-            if order is not None:
-                self.orders[place] = order
+            if root.order is not None:
+                self.orders[place] = root.order
         return Fresh(place, chain, joined, tensor._requires_grad, tape, cotangent)

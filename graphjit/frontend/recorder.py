@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary, ref
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from .recording import (
     Scalar,
     ScalarSource,
     Source,
+    memory_order,
 )
 from .symnumber import SymNumber
 from .tape import sequence as tape_sequence
@@ -44,10 +46,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Root:
-    """The storage behind an array: its value now, and where it came from if from outside."""
+    """The storage behind an array: its value now, and where it came from if from outside.
+
+    `order` is that of the dimensions in memory, unless it is C's.
+    """
 
     value: Value
-    array: np.ndarray
+    order: tuple[int, ...] | None
     source: Source | None = None
     initial: Value | None = None
     version: int = 0
@@ -67,13 +72,19 @@ class Root:
         return self.source is not None and self.value is not self.initial
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class Input(Root):
+    """The storage behind an array from outside."""
+
+    array: np.ndarray
+
+
 @dataclass(slots=True, eq=False)
 class Window:
     """A view of a root, with its value as of the root's `version`."""
 
     root: Root
     chain: Chain
-    array: np.ndarray
     value: Value
     version: int
 
@@ -88,8 +99,10 @@ class Recorder:
         self.builder = Builder()
         self.refusal: str | None = None
         self.checks: list[Value] = []
+        #: what is known of arrays, by id; those made by the call are dropped when they are
         self.entries: dict[int, Root | Window] = {}
-        self.inputs: list[Root] = []
+        self.alive: dict[int, ref[np.ndarray]] = {}
+        self.inputs: list[Input] = []
         self.scalars: dict[ScalarSource, Tensor] = {}
         self.predicates: dict[ScalarSource, bool] = {}
         self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}
@@ -117,7 +130,7 @@ class Recorder:
         #: versions of what the call has reached through `.data`, by id
         self.data_versions: dict[int, list[int]] = {}
         #: tensors made by the call, by id
-        self.own: dict[int, Tensor] = {}
+        self.own: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
         #: modules made by the call, by id
         self.modules: dict[int, Any] = {}
         #: for each node recorded under gradients, which operands the tape follows
@@ -149,10 +162,11 @@ class Recorder:
 
     # --- values -----------------------------------------------------------------------------
 
-    def add_input(self, array: np.ndarray, source: Source) -> Root:
+    def add_input(self, array: np.ndarray, source: Source) -> Input:
         """Another input of the graph, whose array in this call is `array`."""
         value = Value(spec_of(array))
-        root = Root(value, array, source, value)
+        order = memory_order(array)
+        root = Input(value=value, order=order, source=source, initial=value, array=array)
         self.inputs.append(root)
         self.entries[id(array)] = root
         return root
@@ -230,12 +244,22 @@ class Recorder:
         if tensor._view is None:
             # An op that had nothing to do may give back its operand's array.
             if not any(getattr(x, "_array", None) is array for x in inputs):
-                self.entries[id(array)] = Root(value, array)
+                self._follow(array, Root(value, memory_order(array)))
             return
         parent = self.entry(inputs[0])
         link = (tensor._view.chain[-1][0], tensor._view.chain[-1][1])
         chain = (*parent.chain, link)
-        self.entries[id(array)] = Window(parent.root, chain, array, value, parent.root.version)
+        self._follow(array, Window(parent.root, chain, value, parent.root.version))
+
+    def _follow(self, array: np.ndarray, entry: Root | Window) -> None:
+        """Know an array by `entry` for as long as it lives: recording keeps no memory in use."""
+        number = id(array)
+
+        def forget(_: Any) -> None:
+            del self.entries[number], self.alive[number]
+
+        self.entries[number] = entry
+        self.alive[number] = ref(array, forget)
 
     def write(self, target: Tensor, value: Tensor) -> None:
         """`target`'s elements have been replaced by those of `value`."""

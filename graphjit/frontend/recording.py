@@ -283,10 +283,10 @@ def overlaps_itself(array: np.ndarray) -> bool:
 
 def memory_order(array: np.ndarray) -> tuple[int, ...] | None:
     """Dimensions from the outermost, where `array` fills its memory in another order than C's."""
-    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
-    if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
+    if array.flags.c_contiguous:
         return None
-    return order
+    order = tuple(np.argsort([-stride for stride in array.strides], kind="stable").tolist())
+    return order if array.transpose(order).flags.c_contiguous else None
 
 
 def reordered(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:

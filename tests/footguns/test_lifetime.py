@@ -237,3 +237,31 @@ def test_a_trainer_that_keeps_a_log():
     assert trainer.log == [[2, 2]] * 300
     found = trainer.step.stats()
     assert (found["variants"], found["replays"]) == (2, 299)
+
+
+def test_recording_keeps_no_memory_in_use():
+    """The call that is recorded takes no more memory than eager code: what it no longer holds is
+    freed at once, though all of it is in the recording."""
+    x, p = gj.ones(1 << 18), gj.ones(1 << 18, requires_grad=True)  # a megabyte each
+
+    def step(x):
+        for k in range(20):
+            x = (x.sin() * k)[1:].reshape(-1)
+            x = x.add_(1).view(1, -1).squeeze_(0)
+        (p[: len(x)] * x).sum().backward()
+        p.grad = None
+        return x.sum()
+
+    def peak(function):
+        gc.collect()
+        tracemalloc.start()
+        try:
+            function(x)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    eager = peak(step)
+    traced = gj.trace(step)
+    assert peak(traced) < eager + (2 << 20)
+    assert traced.stats()["recordings"] == 1
