@@ -5,7 +5,10 @@ A replay compares these integers; only when one has moved does it look at what m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from .mode import MODE
 
@@ -37,8 +40,26 @@ def restructured(tensor: Tensor) -> None:
 
 
 #: attributes, as (id of the module, name), that replays assign without moving `structure`: they are
-#: looked at in every call. An id that is used again does no harm.
+#: looked at in every call. Of objects that allow no weak references an id may be used again, which
+#: does no harm.
 CARRIED: set[tuple[int, str]] = set()
+_OWNERS: dict[int, ref[Any]] = {}
+
+
+def carry(assigned: Mapping[tuple[int, str], Any]) -> None:
+    """From now on replays assign these attributes of the objects that they are mapped to."""
+    if CARRIED.issuperset(assigned):
+        return
+    CARRIED.update(assigned)
+    for (number, _), owner in assigned.items():
+        if number not in _OWNERS and type(owner).__weakrefoffset__:
+            _OWNERS[number] = ref(owner, partial(_forget, number))
+    VERSIONS.structure += 1  # others that read these are to look at them in every call
+
+
+def _forget(number: int, _: Any) -> None:
+    del _OWNERS[number]
+    CARRIED.difference_update([key for key in CARRIED if key[0] == number])
 
 
 class SelfGuarding:

@@ -37,7 +37,7 @@ from .recorder import Recorder
 from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
 from .returned import Returned
-from .state import CARRIED, GUARDED, VERSIONS, WRAPPERS
+from .state import CARRIED, GUARDED, VERSIONS, WRAPPERS, carry
 from .symnumber import name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
@@ -320,9 +320,7 @@ class Traced:
             self.exact, changed = True, "how it looks at numbers"
         if changed is None:
             reads.always += kept
-            if not CARRIED.issuperset(recorder.assigned):
-                CARRIED.update(recorder.assigned)
-                VERSIONS.structure += 1  # others that read these are to look at them in every call
+            carry(recorder.assigned)
             return recording, tree
         self._unsettled(attempt, changed)
         return None

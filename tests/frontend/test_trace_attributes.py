@@ -1,11 +1,13 @@
 """Attributes of modules that a traced call assigns: a replay assigns them too."""
 
 import copy
+import gc
 
 import pytest
 
 import graphjit as gj
 from graphjit import nn
+from graphjit.frontend.state import CARRIED
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -80,6 +82,22 @@ def test_a_state_that_is_set_in_between():
     for place, change in ((4, reset), (6, other), (8, double), (10, reset)):
         calls[place] = (change, calls[place][1])
     agree(Cell(), calls, 7)  # three for the dtypes that follow from a double state
+
+
+def test_nothing_is_known_of_the_attributes_of_what_is_gone():
+    """The id of a cell that was freed made another object's attributes ones that replays assign."""
+    gc.collect()
+    before = set(CARRIED)
+
+    def run(cell):
+        step = gj.trace(lambda x: cell(x))
+        for i in range(3):
+            step(gj.full((3,), float(i)))
+        assert CARRIED > before
+
+    run(Cell())
+    gc.collect()
+    assert CARRIED == before
 
 
 def test_another_traced_function_reads_the_state():
