@@ -17,6 +17,12 @@ that covers, the most dangerous traps first. Each line is a test in `tests/footg
 function ten times or more with changes in between, eagerly and traced, and compares the results and
 all that Python can see: tensors and their memory, gradients, parameters, buffers, optimizer state,
 the generator, Python objects, exceptions. Regenerate with `python docs/guarantees.py`.
+
+Floating-point results are the same up to rounding. Kernels contract products and sums into fused
+multiply-adds, sum in an order of their own (the same for any number of threads), have elementary
+functions of their own (`tests/codegen/test_vecmath.py` states by how many units in the last place
+each may be off), and take denormal numbers for zero. So where two numbers are equal but for
+rounding, a comparison may come out differently, and `.item()` may differ in the last digit.
 """
 
 

@@ -87,7 +87,10 @@ def _eval_floor_divide(xp: Any, x: Any, y: Any) -> Any:
 def _eval_remainder(xp: Any, x: Any, y: Any) -> Any:
     _refuse_bool("remainder_cpu", x, y)
     _check_divisor(x, y)
-    return as_array(xp, xp.remainder(x, y))
+    result = as_array(xp, xp.remainder(x, y))
+    if result.dtype.kind == "f":  # PyTorch's zeros have the sign of the dividend, NumPy's do not
+        xp.copysign(result, x, out=result, where=result == 0)
+    return result
 
 
 def _divisions(reference: str) -> Samples:
@@ -121,7 +124,8 @@ def _eval_fmod(xp: Any, x: Any, y: Any) -> Any:
 def _scalar_fmod(x: s.Operand, y: s.Operand) -> s.Expr:
     """The remainder with the sign of the dividend, from the one with the sign of the divisor."""
     size = s.call("mod", s.call("abs", x), s.call("abs", y))
-    return s.select(s.call("lt", x, 0), s.call("neg", size), size)
+    signed = s.select(s.call("lt", x, 0), s.call("neg", size), size)
+    return s.select(s.call("eq", size, 0), s.call("mul", x, 0), signed)
 
 
 fmod = pointwise(

@@ -1,5 +1,6 @@
 """Kernels on every dtype that has kernels, with the conversions between them."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -158,3 +159,18 @@ def test_signs_of_float64_in_float16(function):
     traced = gj.trace(function)
     for _ in range(3):
         assert gj.allclose(traced(x), function(x), rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_zeros_of_remainders_have_the_sign_of_the_dividend(dtype):
+    """Eager remainders had the sign of the divisor, traced `fmod` lost that of -0.0."""
+    rows = [-4.0, 4.0, -0.0, 0.0, -6.5], [2.0, -2.0, 4.0, -1.0, 0.5]
+    x, y = (np.array(r, dtype) for r in zip(*itertools.product(*rows), strict=True))
+    expected = np.signbit(np.fmod(x, y))  # C's fmod
+    x, y = gj.from_numpy(x), gj.from_numpy(y)
+    both = lambda x, y: (gj.remainder(x, y), gj.fmod(x, y))
+    traced = gj.trace(both)
+    for results in (both(x, y), traced(x, y), traced(x, y)):
+        for result in results:
+            found = result.numpy()
+            np.testing.assert_array_equal(np.signbit(found)[found == 0], expected[found == 0])
