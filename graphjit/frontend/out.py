@@ -95,6 +95,8 @@ def _keep_operand(node: Any, target: Tensor) -> None:
             kept._requires_grad = target._requires_grad
             if type(edge) is tuple:
                 kept._grad_fn, kept._output_number = edge
+            if MODE.recorder is not None:
+                MODE.recorder.copied(target, kept)
             node.saved = (*node.saved[:place], kept, *node.saved[place + 1 :])
             node.arrays = None
             rows = list(node.versions)

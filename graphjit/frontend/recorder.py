@@ -261,6 +261,12 @@ class Recorder:
         self.entries[number] = entry
         self.alive[number] = ref(array, forget)
 
+    def copied(self, source: Tensor, copy: Tensor) -> None:
+        """`copy` is another tensor of the elements that `source` has now."""
+        if self.refusal is None:
+            self.own[id(copy)] = copy
+            self._follow(copy._array, Root(self.read(source), memory_order(copy._array)))
+
     def write(self, target: Tensor, value: Tensor) -> None:
         """`target`'s elements have been replaced by those of `value`."""
         self.changes += 1

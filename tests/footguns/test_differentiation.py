@@ -406,3 +406,24 @@ def test_gradients_of_gradients_through_a_cell_called_again():
         return first.detach(), weight.grad, seen * 1
 
     return step
+
+
+@trap(variants=1)
+def test_operands_overwritten_in_place():
+    """What the tape keeps of an operand that is overwritten is of this call, not of the first."""
+    weight = gj.ones(4, requires_grad=True)
+
+    def product(x):
+        y = x * 1
+        return y.mul_(weight)
+
+    later = traced(product)
+
+    def step(x):
+        sine = (weight * x).sin_()
+        sine[:2].square_()
+        sine.abs_().add_(1).pow_(weight)
+        inside = gj.autograd.grad(sine.sum() + product(x).sum(), weight)
+        return *inside, *gj.autograd.grad(later(x + 1).sum(), weight)
+
+    return step
