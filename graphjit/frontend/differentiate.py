@@ -14,16 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import TraceRefused
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import Builder, Graph, Node, Value
 from ..passes import pipeline
 from ..passes.rematerialize import split
 from .mode import MODE
 from .quiet import QUIET, restore, silence
-from .recording import Argument, Captured, Cotangent, Fresh, Recording, element_strides
+from .recording import (
+    Argument,
+    Captured,
+    Chain,
+    Cotangent,
+    Fresh,
+    Recording,
+    element_strides,
+)
 from .tape import BoundaryWalk, edge_key
 from .tape import Node as TapeNode
 from .tensor import Tensor
-from .traced_node import MAX_ALONE, Again, Differentiated, Owner, contiguous_strides, tensor_of
+from .traced_node import MAX_ALONE, Again, Differentiated, Owner, dense_strides, tensor_of
 
 if TYPE_CHECKING:
     from .recorder import Input, Recorder
@@ -43,6 +51,7 @@ def differentiate(
     values = [recorder.read(root) for root in roots]
     points = len(recorder.points)
     cotangents = [_cotangent(recorder, root, number) for number, root in enumerate(roots)]
+    recorded = len(recorder.builder.nodes)
     walks = [_walk(recorder, roots, cotangents)]
     if 1 < len(roots) <= MAX_ALONE:
         walks += [_walk(recorder, [r], [g]) for r, g in zip(roots, cotangents, strict=True)]
@@ -57,8 +66,8 @@ def differentiate(
         raise TraceRefused(recorder.refusal)
     again = Again(nodes, recorder.followed, [], values)
     _verify(recorder, again, inputs, owners, walks[0], cotangents)
-    joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents])
-    joint.share(roots, [walk.counters for walk in walks])
+    joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents], recorded)
+    joint.share(roots, walks)
     recording.backward = joint.cut(owners, grads, again, inputs)
     recording.backward.rivals = _rivals(roots, recorder.first_node)
 
@@ -195,47 +204,65 @@ def _sources(
 
 
 class _Joint:
-    """The graph of a recording and its backward, about to be cut in two."""
+    """The graph of a recording and its backward, about to be cut in two.
+
+    What the tape itself has kept, and others can write to, occurs twice in it: as it was when the
+    forward ran, and as it is when the backward does.
+    """
 
     def __init__(
-        self, recorder: Recorder, recording: Recording, cotangents: Sequence[Value]
+        self,
+        recorder: Recorder,
+        recording: Recording,
+        cotangents: Sequence[Value],
+        recorded: int,
     ) -> None:
         self.recorder = recorder
         self.recording = recording
         self.cotangents = list(cotangents)
+        #: how many nodes are the forward's
+        self.recorded = recorded
         self.name = ""
         self.inputs = [r for r in recorder.inputs if not isinstance(r.source, Cotangent)]
-        #: what the backward may read where it is: inputs, and results by their place
-        self.free: dict[Value, Owner] = {}
-        #: the numbers of the cotangents of the latter
-        self.shared: dict[int, int] = {}
-        #: of both, the version counters by id, and those that each walk back compares
+        #: by place, results that are kept as well
+        self.shared: dict[int, Value] = {}
+        #: what the tape has kept: values of the forward, and what stands for them in the backward
+        self.now: dict[Value, Value] = {}
+        #: where these are found
+        self.places: dict[Value, Owner | int] = {}
+        #: views of them, as they are in the forward
+        self.views: dict[Value, tuple[Value, Chain]] = {}
+        #: the version counters, by id, that belong to places; what each walk back compares
         self.versions: dict[Owner | int, int] = {}
-        self.counters: Sequence[set[int]] = ()
+        self.counters: list[set[int]] = []
 
-    def share(self, roots: Sequence[Tensor], counters: Sequence[set[int]]) -> None:
-        """Find the tensors that the tape itself has kept: if one is written to, backward says so.
-
-        Those may be read where they are; of others a copy is kept. `counters` are those that each
-        walk back compares, the first of them all.
-        """
+    def share(self, roots: Sequence[Tensor], walks: Sequence[BoundaryWalk]) -> None:
+        """Find the tensors that the tape has kept, and the walk from all roots has come by."""
         assert roots[0]._grad_fn is not None
         self.name = roots[0]._grad_fn.name()
-        self.counters = counters
+        self.counters = [{counter for _, counter in walk.kept} for walk in walks]
+        entries = self.recorder.entries
+        kept = {entries[array].root for array, _ in walks[0].kept if array in entries}
         arguments = [tensor for tensor, _ in self.recorder.tapes]
         for root in self.inputs:
-            if isinstance(root.source, (Argument, Captured)) and not root.written:
+            if isinstance(root.source, (Argument, Captured)) and not root.written and root in kept:
                 tensor = tensor_of(root.source, arguments)
-                if id(tensor._version) in counters[0]:
-                    self.free[root.value] = root.source
-                    self.versions[root.source] = id(tensor._version)
+                self._add(root.value, root.source, tensor)
         for out in self.recording.outputs:
-            if not isinstance(out, Fresh) or out.chain is not None or out.cotangent is None:
-                continue
-            version = id(roots[out.cotangent]._version)
-            if version in counters[0]:
-                self.shared[out.place] = out.cotangent
-                self.versions[out.place] = version
+            if isinstance(out, Fresh) and out.cotangent is not None:
+                tensor = roots[out.cotangent]
+                if self.recorder.entry(tensor).root in kept:
+                    value = self.shared[out.place] = self.recording.graph.outputs[out.place]
+                    self._add(value, out.place, tensor)
+        for entry in entries.values():
+            if entry.chain and entry.root.value in self.now and entry.version == entry.root.version:
+                self.views[entry.value] = entry.root.value, entry.chain
+
+    def _add(self, value: Value, place: Owner | int, tensor: Tensor) -> None:
+        now = self.now.setdefault(value, Value(value.spec))
+        self.places[now] = place
+        if id(tensor._version) in self.counters[0]:
+            self.versions[place] = id(tensor._version)
 
     def cut(
         self,
@@ -247,47 +274,67 @@ class _Joint:
         """Make the recording's graph the forward; returns the backward."""
         results = len(self.recording.graph.outputs)
         joint = pipeline.canonical(self._graph([g for row in grads for g in row if g is not None]))
-        made = {joint.outputs[i]: i for i in self.shared if joint.outputs[i] not in joint.inputs}
-        halves = split(joint, results, self.cotangents, {*self.free, *made})
-        made.update(zip(halves.computed, range(results, results + len(halves.computed))))
-        places: list[Owner | int] = [self.free.get(v, made.get(v, -1)) for v in halves.kept]
-        strides = [self._strides(v) for v in halves.kept]
+        free: dict[Value, Owner | int] = {
+            root.value: root.source for root in self.inputs if root.source in self.versions
+        }
+        made = [(joint.outputs[i], i) for i in self.shared if i in self.versions]
+        free.update((value, i) for value, i in made if value not in joint.inputs)
+        halves = split(joint, results, [*self.places, *self.cotangents], free)
+        free.update(zip(halves.computed, range(results, results + len(halves.computed))))
+        operands = {v for node in joint.nodes for v in node.inputs}.union(joint.outputs)
+        nows = [value for value in self.places if value in operands]
+        places = [free[v] for v in halves.kept] + [self.places[v] for v in nows]
+        values = (*halves.kept, *nows)
+        strides = [self._strides(*pair) for pair in zip(values, places, strict=True)]
         sources = _sources(inputs, owners, [tensor for tensor, _ in self.recorder.tapes])
         numbers = self._keep_numbers(halves.forward, inputs, sources, again, places)
         self._replace_forward(numbers)
         found = iter(joint.outputs[results:])
         rows = [[None if g is None else next(found) for g in row] for row in grads]
-        unread = [place for place in self.versions if place not in places]
         return Differentiated(
-            joint, halves, self.cotangents, list(owners.values()), rows, places, strides,
-            self.shared, unread, self._compared(unread), again, self.name,
+            joint, halves, nows, self.cotangents, list(owners.values()), rows, places, strides,
+            self.shared, list(self.versions), self._compared(), again, self.name,
         )  # fmt: skip
 
-    def _compared(self, unread: Sequence[Owner | int]) -> list[frozenset[int]]:
-        """Which of these tensors each walk back compares, by their numbers in `counted`."""
-        versions = [self.versions[place] for place in unread]
-        return [
-            frozenset(-1 - k for k, version in enumerate(versions) if version in counters)
-            for counters in self.counters
-        ]
+    def _compared(self) -> list[frozenset[int]]:
+        """Which tensors each walk back compares, by their numbers in `watched`."""
+        versions = list(enumerate(self.versions.values()))
+        return [frozenset(k for k, version in versions if version in c) for c in self.counters]
 
     def _graph(self, grads: Sequence[Value]) -> Graph:
         """Forward and backward together."""
-        before = self.recording.graph
+        before, builder = self.recording.graph, Builder()
+
+        def now(value: Value) -> Value:
+            if value in self.views and value not in self.now:
+                root, chain = self.views[value]
+                result = self.now[root]
+                for op, attrs in chain:
+                    result = builder.add(op, (result,), attrs)[0]
+                self.now[value] = result
+            return self.now.get(value, value)
+
+        for number, node in enumerate(self.recorder.builder.nodes):
+            if number < self.recorded:
+                builder.append(node)
+            else:
+                builder.append(replace(node, inputs=tuple(map(now, node.inputs))))
+        results = tuple(map(now, grads))
         return Graph(
-            (*(r.initial for r in self.inputs if r.initial is not None), *self.cotangents),
-            tuple(self.recorder.builder.nodes),
-            (*before.outputs, *grads),
+            (*(r.initial for r in self.inputs if r.initial), *self.places, *self.cotangents),
+            tuple(builder.nodes),
+            (*before.outputs, *results),
             before.updates,
             checks=before.checks,
         )
 
-    def _strides(self, value: Value) -> tuple[int, ...]:
-        """Strides, in elements, of a kept value where the backward finds it."""
+    def _strides(self, value: Value, place: Owner | int) -> tuple[int, ...]:
+        """Strides, in elements, of an array that the backward reads, where it finds it."""
         for root in self.inputs:
-            if root.initial is value and value in self.free:
+            if root.source is place:
                 return element_strides(root.array)
-        return contiguous_strides(value.shape)
+        order = self.recording.orders.get(place) if isinstance(place, int) else None
+        return dense_strides(value.shape, order)
 
     def _keep_numbers(
         self,

@@ -43,7 +43,8 @@ def restructured(tensor: Tensor) -> None:
 #: looked at in every call. Of objects that allow no weak references an id may be used again, which
 #: does no harm.
 CARRIED: set[tuple[int, str]] = set()
-_OWNERS: dict[int, ref[Any]] = {}
+#: by id, these objects, and the names of the attributes
+_OWNERS: dict[int, tuple[ref[Any], list[str]]] = {}
 
 
 def carry(assigned: Mapping[tuple[int, str], Any]) -> None:
@@ -51,15 +52,16 @@ def carry(assigned: Mapping[tuple[int, str], Any]) -> None:
     if CARRIED.issuperset(assigned):
         return
     CARRIED.update(assigned)
-    for (number, _), owner in assigned.items():
+    for (number, name), owner in assigned.items():
         if number not in _OWNERS and type(owner).__weakrefoffset__:
-            _OWNERS[number] = ref(owner, partial(_forget, number))
+            _OWNERS[number] = ref(owner, partial(_forget, number)), []
+        if number in _OWNERS:
+            _OWNERS[number][1].append(name)
     VERSIONS.structure += 1  # others that read these are to look at them in every call
 
 
 def _forget(number: int, _: Any) -> None:
-    del _OWNERS[number]
-    CARRIED.difference_update([key for key in CARRIED if key[0] == number])
+    CARRIED.difference_update([(number, name) for name in _OWNERS.pop(number)[1]])
 
 
 class SelfGuarding:

@@ -484,16 +484,16 @@ class _Walk:
 class BoundaryWalk(_Walk):
     """A recorded backward that ends where the tape enters what came before node number `first`.
 
-    `found` maps the edges there, by key, to the edge and its gradient; `counters` has the version
-    counters of everything that the tape has kept. Raises TraceRefused where a backward would run
-    Python code of the user's.
+    `found` maps the edges there, by key, to the edge and its gradient; `kept` has what the tape has
+    kept: arrays, with their version counters, by the ids of both. Raises TraceRefused where a
+    backward would run Python code of the user's.
     """
 
     def __init__(self, first: int) -> None:
         super().__init__(True, False, True, None)
         self.first = first
         self.found: dict[Any, tuple[Any, Any]] = {}
-        self.counters: set[int] = set()
+        self.kept: dict[tuple[int, int], tuple[np.ndarray, list[int]]] = {}
 
     def _receive(self, node: Node, waiting: list[Any]) -> None:
         if node.hooks is not None or node.watchers is not None:
@@ -507,7 +507,8 @@ class BoundaryWalk(_Walk):
             )
         if not hasattr(node, "op") and not node.is_checkpoint:
             raise TraceRefused("a custom Function waits for a backward outside of the function")
-        self.counters.update(id(counter) for _, counter, _ in node.versions)
+        for array, counter, _ in node.versions:
+            self.kept[id(array), id(counter)] = array, counter
         super()._visit(node, waiting)
 
     def _send(self, edge: tuple[Node, int], grad: Any) -> None:

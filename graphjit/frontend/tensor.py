@@ -20,7 +20,7 @@ from .mode import MODE, grad_mode
 from .size import Size
 from .state import VERSIONS, restructured
 from .tape import TENSORS, Node, propagate, run_backward
-from .waiting import DataVersion
+from .waiting import DataVersion, about_to_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +313,7 @@ class Tensor(Methods):
                 grad = np.array(grad, dtype=self._array.dtype, order="C")
             self._grad = Tensor._of(grad)
         elif before._array.shape == grad.shape and before._array.dtype == grad.dtype:
+            about_to_write(before)
             np.add(before._array, grad, out=before._array)
             before._version[0] += 1
         else:  # a tensor whose data was replaced by other ones

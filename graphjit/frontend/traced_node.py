@@ -40,13 +40,18 @@ def tensor_of(owner: Owner, arguments: Sequence[Tensor]) -> Tensor:
     return owner.tensor
 
 
-def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Strides of an array in C order, in elements."""
-    strides, step = [], 1
-    for extent in reversed(shape):
-        strides.append(step)
-        step *= extent
-    return tuple(reversed(strides))
+def dense_strides(
+    shape: Sequence[int], order: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Strides, in elements, of an array without gaps; `order` has its dimensions, outermost first,
+
+    where that is not C's.
+    """
+    strides, step = [0] * len(shape), 1
+    for dim in reversed(range(len(shape)) if order is None else order):
+        strides[dim] = step
+        step *= shape[dim]
+    return tuple(strides)
 
 
 @dataclass(slots=True)
@@ -71,18 +76,18 @@ class Again:
         present: Iterable[int],
         cotangents: Sequence[Tensor],
         create_graph: bool,
-        ran: Callable[[Sequence[Tensor]], None] = lambda roots: None,
+        ran: Callable[[dict[Value, Tensor]], None] = lambda known: None,
     ) -> tuple[Tensor | None, ...]:
         """The gradients of `wanted` from the roots whose numbers are `present`.
 
         What stands for tensors from outside is to have no part of their tape: that would be gone
         back over, and their hooks be called. `ran` is called between forward and backward,
-        with all roots.
+        with all that is known by then.
         """
         with grad_mode(True):
             for node in self.nodes:
                 self._run(node, known)
-            ran([known[root] for root in self.roots])
+            ran(known)
             roots = [known[self.roots[k]] for k in present]
             return grad(roots, wanted, cotangents, create_graph=create_graph, allow_unused=True)
 
@@ -150,29 +155,32 @@ class Differentiated:
 
     Attributes:
         joint: the canonical graph of forward and backward, and `halves` where it is cut.
+        nows: inputs of the backward that it takes as they are by then, not as the forward had them.
         owners: whose gradients the backward gives.
         grads: these in `joint`: from all cotangents together, then from each alone.
         places: where each array that a node keeps is found: a tensor's, or an output of the
-            forward by number. First those of `halves.kept`, whose strides are `strides`.
-        shared: outputs of the forward that are results as well as kept, and which root each is.
-        unread: what the tape of the recording kept, though the backward does not read it.
+            forward by number. First those of `halves.kept` and `nows`, whose strides are `strides`.
+        shared: outputs of the forward that are results as well as kept, by number, and their values
+            in `again`.
+        watched: places of what the tape of the recording kept, and may be written to.
         compared: which of these a backward compares the versions of: from all cotangents together,
-            then from each alone. Number k of them is number -1 - k of what a node has counted.
+            then from each alone.
         name: what the node is called.
         rivals: for each cotangent, those after whose backward its own cannot be run any more.
         compile: makes an executable of a graph and the strides of its inputs.
-        read: by number of a walk, what `compared_by` has found; `compiled`: its executable.
+        compiled: walks by number, and in `read` what `compared_by` has found for each.
     """
 
     joint: Graph
     halves: Halves
+    nows: list[Value]
     cotangents: list[Value]
     owners: list[Owner]
     grads: list[list[Value | None]]
     places: list[Owner | int]
     strides: list[tuple[int, ...]]
-    shared: dict[int, int]
-    unread: list[Owner | int]
+    shared: dict[int, Value]
+    watched: list[Owner | int]
     compared: list[frozenset[int]]
     again: Again
     name: str
@@ -185,24 +193,20 @@ class Differentiated:
     def node(self, tensors: Sequence[Tensor], outputs: Sequence[np.ndarray]) -> TracedNode:
         """The node of one replay, which keeps what the backward needs."""
         edges = tuple([tensor_of(owner, tensors)._edge() for owner in self.owners])
-        saved, versions = [], {}
-        for number, place in enumerate(self.places):
-            if isinstance(place, int):
-                saved.append(outputs[place])
-            else:
-                tensor = tensor_of(place, tensors)
-                saved.append(tensor._array)
-                versions[number] = _counted(tensor)
-        for number, place in enumerate(self.unread, 1):
-            if not isinstance(place, int):
-                versions[-number] = _counted(tensor_of(place, tensors))
-        node = TracedNode(edges, tuple(saved), (), None, {}, None, len(self.cotangents))
+        saved = tuple([
+            outputs[place] if isinstance(place, int) else tensor_of(place, tensors)._array
+            for place in self.places
+        ])
+        node = TracedNode(edges, saved, (), None, {}, None, len(self.cotangents))
         node.differentiated = self
-        node.present, node.spent = [], set()
-        node.counted = versions
+        node.present, node.spent, node.before = [], set(), {}
+        node.counted = {
+            number: _counted(tensor_of(place, tensors))
+            for number, place in enumerate(self.watched)
+            if not isinstance(place, int)
+        }
         node.tensors = tuple(tensors)
         node.seen = tuple([(t._version[0], t._array) for t in self._inputs(node.tensors)])
-        node.before, node.strayed = {}, False
         wait(node)
         return node
 
@@ -211,14 +215,13 @@ class Differentiated:
         owners = [place for _, place in self.again.inputs if not isinstance(place, int)]
         return [tensor_of(owner, tensors) for owner in owners]
 
-    def run(self, number: int, saved: Sequence[np.ndarray], grads: Sequence[Any]) -> list[Any]:
+    def run(self, number: int, arrays: Sequence[np.ndarray], grads: Sequence[Any]) -> list[Any]:
         """The gradients of the owners by a walk, by number; None where there is none."""
         walk = self.walk(number)
         specs = [value.spec for value in self._wanted(number)]
         results = [np.empty(spec.shape, spec.dtype.numpy) for spec in specs]
         passed = [np.asarray(g, order="C") for g in grads]
-        kept = saved[: len(self.halves.kept)]
-        if walk.executable.run(*kept, *passed, *results) != DONE:
+        if walk.executable.run(*arrays, *passed, *results) != DONE:
             raise RuntimeError("an op on the host failed in the backward of a traced function")
         found: list[Any] = [None] * len(self.owners)
         for place, result in zip(walk.wanted, results, strict=True):
@@ -236,24 +239,28 @@ class Differentiated:
             return self.compiled[number]
 
     def compared_by(self, number: int) -> frozenset[int]:
-        """The numbers of the arrays that must not have been written to before a walk."""
+        """Which of `watched` must not have been written to before a walk.
+
+        Versions tell too late that what is computed again should have been copied.
+        """
         if number not in self.read:
             graph = self._backward(number)
-            operands = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
-            read = [i for i, value in enumerate(self.halves.kept) if value in operands]
-            self.read[number] = self.compared[number].union(read)
+            operands = {v for node in graph.nodes for v in node.inputs}.union(graph.outputs)
+            then = [p for v, p in zip(self.halves.kept, self.places) if v in operands]
+            again = [k for k, place in enumerate(self.watched) if place in then]
+            self.read[number] = self.compared[number].union(again)
         return self.read[number]
 
     def _cotangents(self, number: int) -> list[Value]:
         return self.cotangents if number == 0 else [self.cotangents[number - 1]]
 
     def _backward(self, number: int) -> Graph:
-        wanted = self._wanted(number)
-        return backward(self.joint, self.halves, self._cotangents(number), wanted)
+        later = [*self.nows, *self._cotangents(number)]
+        return backward(self.joint, self.halves, later, self._wanted(number))
 
     def _compiled(self, number: int) -> Walk:
         assert self.compile is not None
-        strides = [*self.strides, *(contiguous_strides(v.shape) for v in self._cotangents(number))]
+        strides = [*self.strides, *(dense_strides(v.shape) for v in self._cotangents(number))]
         wanted = [i for i, grad in enumerate(self.grads[number]) if grad is not None]
         return Walk(self.compile(self._backward(number), strides), wanted)
 
@@ -261,36 +268,42 @@ class Differentiated:
 class TracedNode(TapeNode):
     """The tape's node for one replay of a traced function; its backward is compiled."""
 
-    __slots__ = ("differentiated", "tensors", "seen", "before", "counted", "present", "spent",
-                 "strayed")  # fmt: skip
+    __slots__ = ("differentiated", "tensors", "seen", "before", "counted", "present", "spent")
     differentiated: Differentiated
-    #: by number, for kept arrays that others can write to, and for what is not read:
-    #: array, version counter, its count
-    counted: dict[int, tuple[np.ndarray, list[int], int]]
     tensors: tuple[Tensor, ...]
+    #: versions and arrays of the tensors that running the forward again reads
+    seen: tuple[tuple[int, np.ndarray], ...]
+    #: by id, arrays as they were before a write that no version has told of
+    before: dict[int, np.ndarray]
+    #: by number among `watched`: array, version counter, its count
+    counted: dict[int, tuple[np.ndarray, list[int], int]]
     #: cotangents of the last backward, and those of all that have used up their part of the tape
     present: list[int]
     spent: set[int]
-    #: versions and arrays of the tensors that running the forward again reads; by number of these,
-    #: copies from before writes that no version has told of
-    seen: tuple[tuple[int, np.ndarray], ...]
-    before: dict[int, np.ndarray]
-    #: whether what the replay read, or gave, has been written to and no version tells
-    strayed: bool
 
     def name(self) -> str:
         return self.differentiated.name
 
     def watch(self, outputs: Sequence[tuple[int, Tensor]]) -> None:
         """Have backward notice when a result that is kept as well has been written to."""
+        made = self.differentiated
         for place, tensor in outputs:
-            if place in self.differentiated.shared:
-                self.counted[self._number(place)] = _counted(tensor)
+            if place in made.shared and place in made.watched:
+                self.counted[made.watched.index(place)] = _counted(tensor)
 
-    def _number(self, place: int) -> int:
-        """Where `counted` has an output of the forward."""
-        places, unread = self.differentiated.places, self.differentiated.unread
-        return places.index(place) if place in places else -1 - unread.index(place)
+    def keep_aside(self, array: np.ndarray, copies: dict[int, np.ndarray | None]) -> None:
+        """Keep what is about to be written to as it is.
+
+        `copies`, by id, are those of all nodes; None for arrays that do not share memory with it.
+        """
+        read = (self.saved or ())[: len(self.differentiated.strides)]
+        for mine in (*read, *(array for _, array in self.seen)):
+            if id(mine) not in copies:
+                shares = np.may_share_memory(mine, array)
+                copies[id(mine)] = mine.copy(order="K") if shares else None
+            copy = copies[id(mine)]
+            if copy is not None:
+                self.before.setdefault(id(mine), copy)
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         present = [k for k, g in enumerate(grads) if g is not None]
@@ -304,27 +317,25 @@ class TracedNode(TapeNode):
         else:
             walks = {}
         self._compare(walks)
-        if wrap or self.strayed or not walks:
+        if wrap or not walks:
             return self._run_again(present, grads, wrap)
-        assert self.saved is not None
-        found = [self.differentiated.run(k, self.saved, given) for k, given in walks.items()]
+        found = [self._run(walk, given) for walk, given in walks.items()]
         return found[0] if len(found) == 1 else [_total(p) for p in zip(*found, strict=True)]
-
-    def keep_aside(self, array: np.ndarray, copies: dict[int, np.ndarray]) -> None:
-        """Read what is about to be written to from copies: of arrays by id, shared by all nodes."""
-        for number, (_, read) in enumerate(self.seen):
-            if number not in self.before and np.may_share_memory(read, array):
-                if id(read) not in copies:
-                    copies[id(read)] = read.copy(order="K")
-                self.before[number] = copies[id(read)]
-        self.strayed |= any(np.may_share_memory(row[0], array) for row in self.counted.values())
 
     def _compare(self, walks: Iterable[int]) -> None:
         """RuntimeError if something that the tape has kept for these walks has been written to."""
         compared = frozenset().union(*map(self.differentiated.compared_by, walks))
-        counted = [entry for kept, entry in self.counted.items() if kept in compared]
-        self.versions = tuple(counted)
+        self.versions = tuple([row for number, row in self.counted.items() if number in compared])
         self._unpack(False)
+
+    def _run(self, walk: int, grads: Sequence[Any]) -> list[Any]:
+        assert self.saved is not None
+        made = self.differentiated
+        kept = len(made.halves.kept)
+        then, now = self.saved[:kept], self.saved[kept : len(made.strides)]
+        if self.before:
+            then = tuple([self.before.get(id(array), array) for array in then])
+        return made.run(walk, (*then, *now), grads)
 
     def release(self) -> None:
         """Note which results were gone back from; drop what is kept once nothing can use it."""
@@ -343,7 +354,7 @@ class TracedNode(TapeNode):
             if tensor._version[0] != version:
                 raise_modified(self, tensor._array, tensor._version[0], version)
         stand_ins = _StandIns()
-        had = iter([(array, self.before.get(k)) for k, (_, array) in enumerate(self.seen)])
+        had = iter([(array, self.before.get(id(array))) for _, array in self.seen])
         known = {
             value: Tensor._of(saved[place])
             if isinstance(place, int)
@@ -354,11 +365,11 @@ class TracedNode(TapeNode):
         given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
         create = wrap and MODE.grad
 
-        def renew(roots: Sequence[Tensor]) -> None:
+        def renew(known: dict[Value, Tensor]) -> None:
             stand_ins.renew()
-            if self.strayed:
-                for place, number in made.shared.items():
-                    np.copyto(roots[number]._array, self.counted[self._number(place)][0])
+            for place, array in zip(made.places, saved):
+                if isinstance(place, int) and place in made.shared and id(array) in self.before:
+                    np.copyto(known[made.shared[place]]._array, array)
 
         found = made.again.gradients(known, wanted, present, given, create, renew)
         return [g if wrap or g is None else g._array for g in found]

@@ -254,7 +254,7 @@ class _Writer:
     def _try(self, outputs: list[str], grads: str | None) -> Iterator[str]:
         entry = self.name(self.variant.executable.entry())
         if self.variant.written:
-            yield f"if {self.name(WAITING)}: VARIANT.keep_aside([{', '.join(self.tensors)}])"
+            yield f"if {self.name(WAITING)}: VARIANT.about_to_run([{', '.join(self.tensors)}])"
         yield f"if {entry}({', '.join([*self._passed(), *outputs])}): return MISS"
         yield from self._effects(grads)
         yield "VARIANT.replays += 1"

@@ -38,7 +38,7 @@ from .recording import (
 from .state import CARRIED, VERSIONS
 from .tensor import Tensor
 from .usual import Usual, usual_call
-from .waiting import WAITING, about_to_write, keep_aside
+from .waiting import WAITING, DataVersion, about_to_write, keep_aside
 
 #: replays after which a variant gets a function for its usual call
 SETTLED = 2
@@ -177,9 +177,9 @@ class Variant:
         ]
         self.written = _found_again(recording.written)
         self.versioned = _found_again(recording.versioned)
-        self.unversioned = _found_again(
-            source for source in recording.written if source not in recording.versioned
-        )
+        #: what is written to and no version tells of, but for arguments where it may tell
+        self.untold = _untold(recording)
+        self.versioned_arguments = [p for p in self.versioned if isinstance(p, int)]
         self.added_to = [source for source in self.written if isinstance(source, GradOf)]
         self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
@@ -395,7 +395,8 @@ class Variant:
             for generator, drawn in self.recording.draws.values():
                 undrawn.append((generator, generator.offset))
                 generator.offset += drawn
-            self.keep_aside(tensors)
+            if WAITING and self.written:
+                self.about_to_run(tensors)
             stopped = self.executable.run(*arrays, *outputs)
             if stopped == DONE:
                 return None, self._leave(tensors, outputs)
@@ -407,13 +408,12 @@ class Variant:
         _put_back(undrawn)
         return self._stop(stopped, outputs), None
 
-    def keep_aside(self, tensors: Sequence[Tensor]) -> None:
-        """Have other replays keep what a run writes to without moving versions."""
-        if WAITING:
-            for tensor in _tensors(self.versioned, tensors):
-                about_to_write(tensor)
-            for tensor in _tensors(self.unversioned, tensors):
-                keep_aside(tensor._array)
+    def about_to_run(self, tensors: Sequence[Tensor]) -> None:
+        """Have other replays keep what a run writes to and no version tells of."""
+        for tensor in _tensors(self.untold, tensors):
+            keep_aside(tensor._array)
+        for position in self.versioned_arguments:
+            about_to_write(tensors[position])
 
     def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
         """After an interrupt: complete a call whose run had ended.
@@ -478,7 +478,7 @@ class Variant:
             node.watch([
                 (out.place, result)
                 for out, result in zip(recording.outputs, results, strict=True)
-                if isinstance(out, Fresh) and out.chain is None
+                if isinstance(out, Fresh) and out.cotangent is not None
             ])
         for owner, place in recording.grads:
             resolve(owner, tensors)._grad = None if place is None else results[place]
@@ -503,6 +503,16 @@ def _found_again(sources: Iterable[Source]) -> list[Tensor | int | GradOf]:
         elif isinstance(source, GradOf):
             table.append(source)
     return table
+
+
+def _untold(recording: Recording) -> list[Tensor | int | GradOf]:
+    versioned = set(recording.versioned)
+    sources = [source for source in recording.written if source not in versioned]
+    sources += [
+        source for source in versioned
+        if isinstance(source, Captured) and isinstance(source.tensor._version, DataVersion)
+    ]  # fmt: skip
+    return _found_again(sources)
 
 
 def _tensors(

@@ -1,8 +1,9 @@
 """Replays whose backward may be yet to come, and writes that version counters do not tell of.
 
 Where the tape of eager code has kept what an op gave, a `TracedNode` may compute it again from what
-the replay read. Before that is written to through `.data`, the nodes that would read it put copies
-aside; of other writes the versions tell.
+the replay read. Before that is written to through `.data`, by an op in place, a replay, a backward
+or an optimizer, the nodes that would read it put copies aside. Nobody tells of writes through what
+shares memory in other ways: NumPy's arrays, and what was assigned to `.data`.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def about_to_write(target: Tensor) -> None:
 
 def keep_aside(array: np.ndarray) -> None:
     """Have the nodes that are waiting keep what is in the memory of `array`."""
-    copies: dict[int, np.ndarray] = {}
-    for reference in tuple(WAITING.values()):
+    copies: dict[int, np.ndarray | None] = {}
+    for reference in list(WAITING.values()):  # a tuple's memory would be found while it iterates
         node = reference()
         if node is not None:
             node.keep_aside(array, copies)

@@ -26,6 +26,7 @@ from ..frontend.mode import MODE, grad_mode
 from ..frontend.state import GUARDED, VERSIONS
 from ..frontend.tape import TENSORS
 from ..frontend.tensor import Tensor
+from ..frontend.waiting import about_to_write
 from ..nn.modules.hooks import HookHandle, Table
 from ..nn.modules.naming import typename
 from ..ops.core import ARRAYS
@@ -485,6 +486,7 @@ class Elementwise(Optimizer):
                 continue
             if parameter._array is not entry.array:
                 entry = self._entry(parameter, plan)
+            about_to_write(parameter)
             if stateful:
                 self._advance(entry, plan)
             elif plan.key is not entry.dtype:

@@ -36,13 +36,14 @@ class Halves:
 
 
 def split(
-    joint: Graph, forward_results: int, cotangents: Sequence[Value], free: Collection[Value]
+    joint: Graph, forward_results: int, later: Sequence[Value], free: Collection[Value]
 ) -> Halves:
     """Cut `joint`, whose first `forward_results` outputs are those of the forward.
 
-    `free` are the inputs that the backward may read where they are.
+    `later` are the inputs that are not there before the backward, `free` those of the forward that
+    the backward may read where they are.
     """
-    late = _depending(joint, cotangents)
+    late = _depending(joint, later)
     read = {v for node in joint.nodes if late.intersection(node.outputs) for v in node.inputs}
     grads = joint.outputs[forward_results:]
     demanded = [v for v in (*read, *grads) if v not in late]
@@ -51,18 +52,16 @@ def split(
     computed = tuple(v for v in kept if v not in free)
     forward = replace(
         joint,
-        inputs=tuple(v for v in joint.inputs if v not in cotangents),
+        inputs=tuple(v for v in joint.inputs if v not in later),
         nodes=tuple(early),
         outputs=joint.outputs[:forward_results] + computed,
     )
     return Halves(dce(forward), tuple(kept), computed)
 
 
-def backward(
-    joint: Graph, halves: Halves, cotangents: Sequence[Value], grads: Sequence[Value]
-) -> Graph:
-    """The graph from the values kept and `cotangents` to `grads`."""
-    inputs = (*halves.kept, *cotangents)
+def backward(joint: Graph, halves: Halves, later: Sequence[Value], grads: Sequence[Value]) -> Graph:
+    """The graph from the values kept, and `later` ones, to `grads`."""
+    inputs = (*halves.kept, *later)
     given = set(inputs)
     nodes = tuple(n for n in joint.nodes if not given.intersection(n.outputs))
     return dce(Graph(inputs, nodes, tuple(grads)))

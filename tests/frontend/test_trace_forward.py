@@ -1,6 +1,7 @@
 """A traced function that only runs forward: what comes of its results is differentiated outside."""
 
 import copy
+import gc
 import math
 import re
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 
 import graphjit as gj
-from graphjit import nn
+from graphjit import nn, optim
 from graphjit.frontend.waiting import WAITING
 from graphjit.ir.parse import parse
 from graphjit.ops import OPS
 from graphjit.passes import rematerialize
+from graphjit.utils.checkpoint import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -370,6 +372,18 @@ def untold_in_a_replay_on_arguments(p, q, held, results):
         write(held)
 
 
+def untold_by_an_optimizer(p, q, held, results):
+    shared = nn.Parameter(held)
+    shared.grad = gj.ones(2)
+    optim.SGD([shared], 0.3).step()
+
+
+def untold_by_a_backward(p, q, held, results):
+    other = gj.zeros(2, requires_grad=True)
+    other.grad = held
+    (other * 3).sum().backward()
+
+
 def untold_and_new_data(p, q, held, results):
     p.data = p.data * 2
     p.data.neg_()
@@ -388,22 +402,31 @@ def told_of_what_is_no_leaf(p, q, held, results):
 
 WRITES = [
     untold, untold_through_a_view, untold_of_what_is_no_leaf, untold_of_a_result,
-    untold_in_a_replay, untold_in_a_replay_on_arguments, untold_and_new_data,
-    told_of_a_result, told_of_what_is_no_leaf,
+    untold_in_a_replay, untold_in_a_replay_on_arguments, untold_by_an_optimizer,
+    untold_by_a_backward, untold_and_new_data, told_of_a_result, told_of_what_is_no_leaf,
 ]  # fmt: skip
+
+
+def one(p, q):
+    return ((p.sigmoid() * q) * p,)
+
+
+def three(p, q):
+    y = p.exp() * q
+    return y, y.sigmoid() * q, y.sin()
+
+
+def with_data(p, q):
+    return (p.exp() * p.data,)
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
-def test_writes_before_the_backward_leave_what_the_tape_of_eager_code_had_kept(write, create_graph):
-    def one(p, q):
-        return ((p.sigmoid() * q) * p,)
-
-    def three(p, q):
-        y = p.exp() * q
-        return y, y.sigmoid() * q, y.sin()
-
-    def gradients(function, traced):
+@pytest.mark.parametrize("function", [one, three, with_data], ids=lambda f: f.__name__)
+def test_writes_before_the_backward_leave_what_the_tape_of_eager_code_had_kept(
+    function, write, create_graph
+):
+    def gradients(traced):
         p = gj.tensor([0.5, 0.7]).requires_grad_()
         q, held = p * 1, p.data
         call = gj.trace(lambda: function(p, q)) if traced else lambda: function(p, q)
@@ -418,11 +441,74 @@ def test_writes_before_the_backward_leave_what_the_tape_of_eager_code_had_kept(w
             return "modified by an inplace operation" in str(error)
         return np.stack([grad.detach().numpy(), *(g.numpy() for g in more)])
 
-    for function in (one, three):
-        expected = gradients(function, traced=False)
-        found = gradients(function, traced=True)
-        assert type(found) is type(expected)
-        np.testing.assert_allclose(found, expected, 1e-5)
+    expected, found = gradients(traced=False), gradients(traced=True)
+    assert type(found) is type(expected)
+    np.testing.assert_allclose(found, expected, 1e-5)
+
+
+@pytest.mark.parametrize("function", [lambda p: p.t().tanh(), lambda p: p.exp()[:, 1:]])
+def test_writes_to_results_in_another_order_and_to_views(function):
+    """Results that do not fill their memory in C's order were not watched."""
+
+    def gradient(traced, data):
+        p = gj.arange(6.0).div(5).view(2, 3).requires_grad_()
+        call = gj.trace(lambda: function(p)) if traced else lambda: function(p)
+        for _ in range(2 * traced):
+            call()
+        result = call()
+        (result.data if data else result.detach()).mul_(2)
+        return gj.autograd.grad(result.sum(), p)[0].numpy()
+
+    for traced in (False, True):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            gradient(traced, data=False)
+    np.testing.assert_allclose(gradient(True, data=True), gradient(False, data=True), 1e-5)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_is_computed_again_from_what_is_there_by_then(reentrant):
+    def gradient(traced):
+        p, q = gj.tensor([0.5, 0.7]).requires_grad_(), gj.tensor([0.2, 0.3])
+
+        def function():
+            inside = checkpoint(lambda p: p.exp() * p, p, use_reentrant=reentrant)
+            return inside * p * q.exp()
+
+        call = gj.trace(function) if traced else function
+        for _ in range(2 * traced):
+            call()
+        result = call()
+        p.data.neg_()
+        q.neg_()  # no tape has kept it
+        result.sum().backward()
+        return p.grad.numpy()
+
+    np.testing.assert_allclose(gradient(True), gradient(False), 1e-5)
+
+
+def test_what_waits_may_be_freed_by_the_collector_while_it_is_looked_through():
+    p = gj.ones(2, requires_grad=True)
+    function, data = gj.trace(lambda: p.exp()), p.data
+    held = [function() for _ in range(100)]
+
+    class Box:
+        pass
+
+    gc.collect()
+    threshold = gc.get_threshold()
+    try:
+        for k in range(10):
+            gc.disable()
+            for _ in range(5):
+                box = Box()
+                box.box, box.result = box, function()
+                del box
+            gc.set_threshold(gc.get_count()[0] + k)
+            gc.enable()
+            data.mul_(1.0)
+    finally:
+        gc.set_threshold(*threshold)
+    assert len(held) == 100
 
 
 def test_writes_through_data_before_each_of_two_backwards():
