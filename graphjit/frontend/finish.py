@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def finish(
         [element_strides(root.array) for root in recorder.inputs],
         [root.source for root in recorder.inputs if root.source is not None],
         [root.source for root in written if root.source is not None],
-        [r.source for r in recorder.inputs if r.source is not None and r.versioned],
+        list(dict.fromkeys(_moved(recorder))),
         outputs,
         orders,
         grads,
@@ -99,6 +99,29 @@ def finish(
 
         differentiate(recorder, recording, roots, everything)
     return recording
+
+
+def _moved(recorder: Recorder) -> Iterator[Source]:
+    """Where the tensors are found whose version counters the call has moved."""
+    for root in recorder.inputs:
+        source = root.source
+        if source is not None:
+            yield from (_moved_by(recorder, source, target) for target in root.moved.values())
+
+
+def _moved_by(recorder: Recorder, source: Source, target: Tensor) -> Source:
+    """Where the counter of `target` is found: `source` may be another one on the same memory."""
+    if isinstance(source, Argument):
+        first = recorder.arguments[source.position]
+    elif isinstance(source, Captured):
+        first = source.tensor
+    else:
+        return source
+    tensor = target if target._view is None else target._view.owner
+    if first._version is target._version or recorder.made(tensor):
+        return source
+    position = recorder.positions.get(id(tensor))
+    return Captured(tensor) if position is None else Argument(position)
 
 
 def _graph(

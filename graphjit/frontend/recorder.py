@@ -7,7 +7,7 @@ write through a view becomes a new value of its root, so the graph stays pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, ref
 
@@ -56,8 +56,8 @@ class Root:
     source: Source | None = None
     initial: Value | None = None
     version: int = 0
-    #: whether a write was noted in the version that it shares with its views
-    versioned: bool = False
+    #: by id of the version counters that have moved, a tensor that was written to
+    moved: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def root(self) -> Root:
@@ -283,7 +283,8 @@ class Recorder:
         else:
             root.value = new
         root.version += 1
-        root.versioned |= id(target._version) not in self.data_versions
+        if id(target._version) not in self.data_versions:
+            root.moved[id(target._version)] = target
         entry.value, entry.version = new, root.version
 
     def _bind(self, op: Op) -> Callable[..., Any]:

@@ -377,6 +377,49 @@ def test_writes_through_data_are_not_counted():
 
 
 @trap(variants=1)
+def test_writes_are_counted_by_the_tensor_written_to():
+    """Of a tensor and what its `.data` gave before, that counts as modified which is written to."""
+    weight = gj.ones(4, requires_grad=True)
+    data = weight.data
+
+    @traced
+    def shrink(x):
+        total = weight.sum().detach()
+        data[1:].mul_(0.5)
+        return total
+
+    def step(x):
+        weight.grad = None
+        square = weight * weight
+        total = shrink(x)
+        square.sum().backward()
+        return total, weight.grad
+
+    return step
+
+
+@trap(variants=1)
+def test_a_tensor_read_through_data_is_modified():
+    """So it is the other way round."""
+    weight = gj.ones(4, requires_grad=True)
+    data = weight.data
+
+    @traced
+    def shrink(x):
+        total = data.sum()
+        with gj.no_grad():
+            weight.mul_(0.5)
+        return total
+
+    def step(x):
+        square = weight * weight
+        shrink(x)
+        square.sum().backward()
+
+    return step
+
+
+@trap(variants=1)
 def test_writes_that_change_nothing_are_counted():
     """A tensor copied onto itself counts as modified."""
     weight = gj.ones(4, requires_grad=True)
