@@ -259,8 +259,9 @@ class _Joint:
                 self.views[entry.value] = entry.root.value, entry.chain
 
     def _add(self, value: Value, place: Owner | int, tensor: Tensor) -> None:
-        now = self.now.setdefault(value, Value(value.spec))
-        self.places[now] = place
+        if value not in self.now:
+            now = self.now[value] = Value(value.spec)
+            self.places[now] = place
         if id(tensor._version) in self.counters[0]:
             self.versions[place] = id(tensor._version)
 

@@ -350,15 +350,15 @@ class TracedNode(TapeNode):
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
         made, tensors, saved = self.differentiated, self.tensors, self.saved
         assert saved is not None
-        for tensor, (version, _) in zip(made._inputs(tensors), self.seen, strict=True):
+        stand_ins = _StandIns()
+        for tensor, (version, array) in zip(made._inputs(tensors), self.seen, strict=True):
             if tensor._version[0] != version:
                 raise_modified(self, tensor._array, tensor._version[0], version)
-        stand_ins = _StandIns()
-        had = iter([(array, self.before.get(id(array))) for _, array in self.seen])
+            stand_ins.of(tensor, array, self.before.get(id(array)))
         known = {
             value: Tensor._of(saved[place])
             if isinstance(place, int)
-            else stand_ins.of(tensor_of(place, tensors), *next(had))
+            else stand_ins.of(tensor_of(place, tensors))
             for value, place in made.again.inputs
         }
         wanted = [stand_ins.of(tensor_of(owner, tensors)) for owner in made.owners]
