@@ -17,7 +17,8 @@ from ..errors import TraceRefused
 from ..ir.graph import Builder, Graph, Node, Value
 from ..passes import pipeline
 from ..passes.rematerialize import split
-from .mode import MODE
+from .autograd import grad
+from .mode import MODE, grad_mode
 from .quiet import QUIET, restore, silence
 from .recording import (
     Argument,
@@ -69,6 +70,7 @@ def differentiate(
     joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents], recorded)
     joint.share(roots, walks)
     recording.backward = joint.cut(owners, grads, again, inputs)
+    recording.backward.inner = _inner(roots, recorder.first_node)
     recording.backward.rivals = _rivals(roots, recorder.first_node)
 
 
@@ -78,8 +80,18 @@ def _rivals(roots: Sequence[Tensor], first: int) -> list[set[int]]:
     return [{k for k, theirs in enumerate(kept) if mine & theirs} for mine in kept]
 
 
+def _inner(roots: Sequence[Tensor], first: int) -> frozenset[int]:
+    """The numbers of those roots that others have been computed from."""
+    edges = {edge for root in roots for node in _behind(root, first) for edge in node.edges}
+    return frozenset(k for k, root in enumerate(roots) if root._edge() in edges)
+
+
 def _keeping(root: Tensor, first: int) -> set[TapeNode]:
     """The nodes behind `root`, from number `first` on, that have kept tensors for a backward."""
+    return {node for node in _behind(root, first) if node.keeps}
+
+
+def _behind(root: Tensor, first: int) -> set[TapeNode]:
     seen: set[TapeNode] = set()
     waiting = [root._grad_fn]
     while waiting:
@@ -87,7 +99,7 @@ def _keeping(root: Tensor, first: int) -> set[TapeNode]:
         if node is not None and node.sequence >= first and node not in seen:
             seen.add(node)
             waiting += [edge[0] for edge in node.edges if type(edge) is tuple]
-    return {node for node in seen if node.keeps}
+    return seen
 
 
 def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Input]]:
@@ -177,15 +189,16 @@ def _verify(
     }
     wanted = [leaf(tensor_of(owner, arguments)) for owner in owners.values()]
     try:
-        found = again.gradients(known, wanted, range(len(cotangents)), cotangents, False)
+        with grad_mode(True):
+            found = grad(again.forward(known), wanted, cotangents, allow_unused=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None
-    for key, grad in zip(owners, found, strict=True):
+    for key, gradient in zip(owners, found, strict=True):
         expected = walk.found[key][1]._array
         scale = float(np.abs(expected).max(initial=0)) + 1e-30
-        same = grad is not None and np.allclose(
-            grad._array / scale, expected / scale, 1e-3, 1e-3, equal_nan=True
+        same = gradient is not None and np.allclose(
+            gradient._array / scale, expected / scale, 1e-3, 1e-3, equal_nan=True
         )
         if not same:
             raise TraceRefused("a backward that is yet to come depends on more than values")

@@ -56,7 +56,7 @@ class Root:
     source: Source | None = None
     initial: Value | None = None
     version: int = 0
-    #: by id of the version counters that have moved, a tensor that was written to
+    #: if from outside: by id of the version counters that moved, a tensor that was written to
     moved: dict[int, Tensor] = field(default_factory=dict)
 
     @property
@@ -283,7 +283,7 @@ class Recorder:
         else:
             root.value = new
         root.version += 1
-        if id(target._version) not in self.data_versions:
+        if root.source is not None and id(target._version) not in self.data_versions:
             root.moved[id(target._version)] = target
         entry.value, entry.version = new, root.version
 

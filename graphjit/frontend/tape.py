@@ -57,6 +57,9 @@ class Node(_Unobserved):
     single = True
     #: whether backward goes on through what `recomputed` gives, instead of calling `gradients`
     is_checkpoint = False
+    #: outputs that others have been computed from: where someone looks at their gradients, backward
+    #: goes on through what `recomputed` gives, too
+    inner: frozenset[int] = frozenset()
     #: whether what it runs in backward changes nothing but gradients
     is_pure = True
 
@@ -292,6 +295,8 @@ class _Walk:
         self.pending: dict[Node, list[Any]] = {}
         self.heap: list[tuple[int, Node]] = []
         self.captured: dict[Any, Any] = {}
+        #: what `inputs` call the outputs that stand for those of unfolded nodes
+        self.names: dict[Any, Any] = {}
         #: leaves by id, their gradients so far, and whether those are sums made here
         self.arrived: dict[int, tuple[Tensor, Any, bool]] = {}
         self.wanted = None if inputs is None else {edge_key(t): t for t in inputs}
@@ -317,6 +322,8 @@ class _Walk:
             waiting = pending.pop(node)
             if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
                 self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
+            elif node.inner and self._is_seen_inside(node):
+                self._unfold(node, waiting)
             else:
                 self._receive(node, waiting)
                 if self.wanted is None or node in self.useful:
@@ -338,7 +345,7 @@ class _Walk:
             fresh.append(node)
             stack.extend(edge[0] for edge in node.edges if type(edge) is tuple)
         for node in sorted(fresh, key=_by_sequence):
-            if any(self._leads(edge) for edge in node.edges):
+            if any(map(self._leads, node.edges)) or self._is_wanted_inside(node):
                 self.useful.add(node)
 
     def _leads(self, edge: Any) -> bool:
@@ -376,16 +383,35 @@ class _Walk:
         if self.wanted is not None:
             for number, grad in enumerate(waiting):
                 if (node, number) in self.wanted:
-                    self.captured[(node, number)] = grad
+                    self.captured[self.names.get((node, number), (node, number))] = grad
+
+    def _is_seen_inside(self, node: Node) -> bool:
+        watched = node.watchers is not None and not node.inner.isdisjoint(node.watchers)
+        return watched or self._is_wanted_inside(node)
+
+    def _is_wanted_inside(self, node: Node) -> bool:
+        wanted = self.wanted
+        return wanted is not None and any((node, number) in wanted for number in node.inner)
+
+    def _unfold(self, node: Node, waiting: list[Any]) -> None:
+        """Continue through the tape that gives a node's outputs, where its inner ones are seen."""
+        self._check_reached(node)
+        roots = node.recomputed(waiting)
+        for number, root in enumerate(roots):
+            edge: Any = root._edge()
+            if node.watchers is not None and number in node.watchers:
+                hooks = list(node.watchers[number])
+                edge[0].watchers = {**(edge[0].watchers or {}), edge[1]: hooks}
+            if self.wanted is not None and (node, number) in self.wanted:
+                self.wanted[edge] = self.wanted[(node, number)]
+                self.names[edge] = (node, number)
+        self._go_on(node, roots, waiting)
 
     def _visit(self, node: Node, waiting: list[Any]) -> None:
         """Go on from a node to those that made its inputs."""
-        if self.recorder is not None and node.sequence < self.recorder.first_node:
-            self.recorder.refuse(
-                "backward goes through ops that ran before the traced function began"
-            )
+        self._check_reached(node)
         if node.is_checkpoint:
-            self._go_on(node, waiting)
+            self._go_on(node, node.recomputed(waiting), waiting)
             return
         results = node.gradients(self.F, waiting, self.wrap)
         if node.hooks is not None:
@@ -402,9 +428,14 @@ class _Walk:
             else:
                 self._arrive(edge, results.pop())
 
-    def _go_on(self, node: Node, waiting: list[Any]) -> None:
-        """Continue through the tape, newer than all else, that gives a checkpoint's outputs."""
-        roots = node.recomputed(waiting)
+    def _check_reached(self, node: Node) -> None:
+        if self.recorder is not None and node.sequence < self.recorder.first_node:
+            self.recorder.refuse(
+                "backward goes through ops that ran before the traced function began"
+            )
+
+    def _go_on(self, node: Node, roots: Sequence[Tensor], waiting: list[Any]) -> None:
+        """Continue through the tape, newer than all else, that gives a node's outputs."""
         if not self.retain:
             node.release()
         if self.wanted is not None:

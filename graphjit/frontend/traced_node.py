@@ -69,27 +69,16 @@ class Again:
     inputs: list[tuple[Value, Owner | int]]
     roots: Sequence[Value]
 
-    def gradients(
-        self,
-        known: dict[Value, Tensor],
-        wanted: Sequence[Tensor],
-        present: Iterable[int],
-        cotangents: Sequence[Tensor],
-        create_graph: bool,
-        ran: Callable[[dict[Value, Tensor]], None] = lambda known: None,
-    ) -> tuple[Tensor | None, ...]:
-        """The gradients of `wanted` from the roots whose numbers are `present`.
+    def forward(self, known: dict[Value, Tensor]) -> list[Tensor]:
+        """The roots, on a tape; `known` gets all else.
 
-        What stands for tensors from outside is to have no part of their tape: that would be gone
-        back over, and their hooks be called. `ran` is called between forward and backward,
-        with all that is known by then.
+        To have gradients of no more than what the function did, what stands for tensors from
+        outside is to have no part of their tape: it would be gone back over, their hooks be called.
         """
         with grad_mode(True):
             for node in self.nodes:
                 self._run(node, known)
-            ran(known)
-            roots = [known[self.roots[k]] for k in present]
-            return grad(roots, wanted, cotangents, create_graph=create_graph, allow_unused=True)
+        return [known[root] for root in self.roots]
 
     def _run(self, node: Node, known: dict[Value, Tensor]) -> None:
         operands = [known[v] for v in node.inputs]
@@ -166,6 +155,7 @@ class Differentiated:
         compared: which of these a backward compares the versions of: from all cotangents together,
             then from each alone.
         name: what the node is called.
+        inner: the numbers of the results that others have been computed from.
         rivals: for each cotangent, those after whose backward its own cannot be run any more.
         compile: makes an executable of a graph and the strides of its inputs.
         compiled: walks by number, and in `read` what `compared_by` has found for each.
@@ -184,6 +174,7 @@ class Differentiated:
     compared: list[frozenset[int]]
     again: Again
     name: str
+    inner: frozenset[int] = frozenset()
     rivals: list[set[int]] = field(default_factory=list)
     compile: Compile | None = None
     read: dict[int, frozenset[int]] = field(default_factory=dict)
@@ -198,7 +189,7 @@ class Differentiated:
             for place in self.places
         ])
         node = TracedNode(edges, saved, (), None, {}, None, len(self.cotangents))
-        node.differentiated = self
+        node.differentiated, node.inner = self, self.inner
         node.present, node.spent, node.before = [], set(), {}
         node.counted = {
             number: _counted(tensor_of(place, tensors))
@@ -268,7 +259,8 @@ class Differentiated:
 class TracedNode(TapeNode):
     """The tape's node for one replay of a traced function; its backward is compiled."""
 
-    __slots__ = ("differentiated", "tensors", "seen", "before", "counted", "present", "spent")
+    __slots__ = ("differentiated", "inner", "tensors", "seen", "before", "counted", "present",
+                 "spent")  # fmt: skip
     differentiated: Differentiated
     tensors: tuple[Tensor, ...]
     #: versions and arrays of the tensors that running the forward again reads
@@ -306,21 +298,32 @@ class TracedNode(TapeNode):
                 self.before.setdefault(id(mine), copy)
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
+        walks = self._begin(grads)
+        if wrap or not walks:
+            return self._run_again(grads, wrap)
+        found = [self._run(walk, given) for walk, given in walks.items()]
+        return found[0] if len(found) == 1 else [_total(p) for p in zip(*found, strict=True)]
+
+    def recomputed(self, grads: Sequence[Any]) -> Sequence[Tensor]:
+        self._begin(grads)
+        return self._forward(_StandIns())
+
+    def _begin(self, grads: Sequence[Any]) -> dict[int, Sequence[Any]]:
+        """Walks by number, and their cotangents; none if there are too many.
+
+        RuntimeError if this part of the tape was used up, or what it has kept was written to.
+        """
         present = [k for k, g in enumerate(grads) if g is not None]
         if any(self.spent & self.differentiated.rivals[k] for k in present):
             raise locate(RuntimeError(FREED))
         self.present = present
+        walks: dict[int, Sequence[Any]] = {}
         if len(present) == len(grads):
             walks = {0: grads}
         elif len(grads) <= MAX_ALONE:
             walks = {1 + k: [grads[k]] for k in present}
-        else:
-            walks = {}
         self._compare(walks)
-        if wrap or not walks:
-            return self._run_again(present, grads, wrap)
-        found = [self._run(walk, given) for walk, given in walks.items()]
-        return found[0] if len(found) == 1 else [_total(p) for p in zip(*found, strict=True)]
+        return walks
 
     def _compare(self, walks: Iterable[int]) -> None:
         """RuntimeError if something that the tape has kept for these walks has been written to."""
@@ -346,11 +349,26 @@ class TracedNode(TapeNode):
             self.tensors, self.seen, self.before, self.counted = (), (), {}, {}
             WAITING.pop(id(self), None)
 
-    def _run_again(self, present: list[int], grads: list[Any], wrap: bool) -> list[Any]:
+    def _run_again(self, grads: Sequence[Any], wrap: bool) -> list[Any]:
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
+        stand_ins, create_graph = _StandIns(), wrap and MODE.grad
+        roots = self._forward(stand_ins)
+        wanted = [stand_ins.of(tensor_of(o, self.tensors)) for o in self.differentiated.owners]
+        given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in self.present]
+        with grad_mode(True):
+            found = grad(
+                [roots[k] for k in self.present], wanted, given,
+                create_graph=create_graph, allow_unused=True,
+            )  # fmt: skip
+        return [g if wrap or g is None else g._array for g in found]
+
+    def _forward(self, stand_ins: _StandIns) -> list[Tensor]:
+        """The results, on the tape of the forward that is run again on what it had read.
+
+        RuntimeError if versions tell of writes to that.
+        """
         made, tensors, saved = self.differentiated, self.tensors, self.saved
         assert saved is not None
-        stand_ins = _StandIns()
         for tensor, (version, array) in zip(made._inputs(tensors), self.seen, strict=True):
             if tensor._version[0] != version:
                 raise_modified(self, tensor._array, tensor._version[0], version)
@@ -361,18 +379,12 @@ class TracedNode(TapeNode):
             else stand_ins.of(tensor_of(place, tensors))
             for value, place in made.again.inputs
         }
-        wanted = [stand_ins.of(tensor_of(owner, tensors)) for owner in made.owners]
-        given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in present]
-        create = wrap and MODE.grad
-
-        def renew(known: dict[Value, Tensor]) -> None:
-            stand_ins.renew()
-            for place, array in zip(made.places, saved):
-                if isinstance(place, int) and place in made.shared and id(array) in self.before:
-                    np.copyto(known[made.shared[place]]._array, array)
-
-        found = made.again.gradients(known, wanted, present, given, create, renew)
-        return [g if wrap or g is None else g._array for g in found]
+        roots = made.again.forward(known)
+        stand_ins.renew()
+        for place, array in zip(made.places, saved):
+            if isinstance(place, int) and place in made.shared and id(array) in self.before:
+                np.copyto(known[made.shared[place]]._array, array)
+        return roots
 
 
 def _counted(tensor: Tensor) -> tuple[np.ndarray, list[int], int]:

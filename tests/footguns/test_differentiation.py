@@ -427,3 +427,56 @@ def test_operands_overwritten_in_place():
         return *inside, *gj.autograd.grad(later(x + 1).sum(), weight)
 
     return step
+
+
+@trap(variants=1)
+def test_results_that_depend_on_each_other():
+    """Where one result was computed from another, gradients of the one go through the other: its
+    hooks see them, `retain_grad` keeps them, and `autograd.grad` with respect to it has them."""
+    weight = gj.ones(4, requires_grad=True)
+
+    @traced
+    def features(x):
+        h = (weight * x).sin()
+        return h, h.pow(2).sum(), (h * weight).exp()
+
+    def step(x):
+        weight.grad = None
+        h, loss, other = features(x)
+        h.retain_grad()
+        seen = []
+        h.register_hook(lambda grad: seen.append(grad * 1))
+        other.register_hook(lambda grad: grad * 3)
+        (loss + other.sum() + h.sum()).backward(retain_graph=True)
+        (force,) = gj.autograd.grad(loss, h, create_graph=True)
+        force.pow(2).sum().backward()
+        return h.grad, seen, force.detach(), weight.grad
+
+    return step
+
+
+@trap(variants=1)
+def test_a_state_that_a_result_depends_on():
+    """So it is for what the call keeps in an attribute."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(gj.ones(4))
+            self.features = gj.zeros(4)
+
+        def forward(self, x):
+            self.features = self.weight * x
+            return self.features.exp().sum()
+
+    model = Model()
+    call = traced(lambda x: model(x))
+
+    def step(x):
+        model.zero_grad()
+        loss = call(x)
+        model.features.retain_grad()
+        loss.backward()
+        return model.features.grad, model.weight.grad
+
+    return step
