@@ -43,10 +43,12 @@ def get_item(self: Tensor, key: Any) -> Tensor:
 
 def set_item(self: Tensor, key: Any, value: Any) -> None:
     """Write `value`, broadcast and converted, to the elements that `key` names."""
-    target = _split_key(self, key)
     source = _value(self, value)
-    view = target.view if target.view is not self or target.indices else self
-    if target.indices:
+    target = _split_key(self, key, may_mask=not source._array.shape)
+    view = target.view
+    if target.mask is not None:
+        assign(view, F.where(target.mask, F.cast(source, dtype=view.dtype), view))
+    elif target.indices:
         assign(view, _scatter(view, target.indices, source))
     else:
         overwrite(view, _broadcast(source, view._array.shape))
@@ -54,14 +56,20 @@ def set_item(self: Tensor, key: Any, value: Any) -> None:
 
 @dataclass(slots=True)
 class Target:
-    """What a key comes to: a view, and the index tensors to apply to its dimensions."""
+    """What a key comes to: a view, and the index tensors to apply to its dimensions.
+
+    Or a mask, which broadcasts to the view.
+    """
 
     view: Tensor
     indices: dict[int, Tensor]
+    mask: Tensor | None = None
 
 
-def _split_key(x: Tensor, key: Any) -> Target:
+def _split_key(x: Tensor, key: Any, may_mask: bool = False) -> Target:
+    """`key` applied to `x`; if `may_mask`, the only index tensor, if it is a mask, stays one."""
     items = _items(key)
+    may_mask = may_mask and sum(is_tensor(x) or isinstance(x, bool) for x in items) == 1
     used = sum(_consumed(item) for item in items)
     ndim = x._array.ndim
     if used > ndim:
@@ -70,6 +78,7 @@ def _split_key(x: Tensor, key: Any) -> Target:
         raise locate(IndexError(f"too many indices for tensor of dimension {ndim}"))
     view, dim, original = x, 0, 0
     indices: dict[int, Tensor] = {}
+    mask: tuple[Tensor, int] | None = None
     for item in items:
         if item is None:
             view, dim, original = F.unsqueeze(view, dim=dim), dim + 1, original + 1
@@ -81,11 +90,21 @@ def _split_key(x: Tensor, key: Any) -> Target:
             view = F.unsqueeze(view, dim=dim)
             indices[dim] = _truth_index(item)
             dim += 1
+        elif may_mask and is_tensor(item) and item._array.dtype.char == "?" and item._array.ndim:
+            _check_mask(view, item, dim)
+            mask = item, dim
+            dim, original = dim + item._array.ndim, original + item._array.ndim
         elif is_tensor(item):
             view, dim, original = _with_tensor(view, item, dim, original, indices)
         else:
             view, original = _select(view, dim, original, item), original + 1
-    return Target(view, indices)
+    return Target(view, indices, None if mask is None else _aligned(*mask, view))
+
+
+def _aligned(mask: Tensor, dim: int, view: Tensor) -> Tensor:
+    """A mask of the dimensions of `view` from `dim` on, in a shape that broadcasts to it."""
+    after = view._array.ndim - dim - mask._array.ndim
+    return F.reshape(mask, shape=mask._array.shape + (1,) * after)  # type: ignore[no-any-return]
 
 
 def _items(key: Any) -> list[Any]:
@@ -209,17 +228,22 @@ def _with_mask(
         view = F.unsqueeze(view, dim=dim)
         indices[dim] = _truth_index(bool(mask._array))
         return view, dim + 1, original
+    _check_mask(view, mask, dim)
+    from .creation import fresh
+
+    for i, positions in enumerate(np.nonzero(mask._array)):
+        indices[dim + i] = fresh(positions)
+    return view, dim + len(shape), original + len(shape)
+
+
+def _check_mask(view: Tensor, mask: Tensor, dim: int) -> None:
+    shape = mask._array.shape
     for i, extent in enumerate(shape):
         if view._array.shape[dim + i] != extent:
             raise locate(IndexError(
                 f"The shape of the mask {list(shape)} at index {i} does not match the shape of the "
                 f"indexed tensor {list(view._array.shape)} at index {dim + i}"
             ))
-    from .creation import fresh
-
-    for i, positions in enumerate(np.nonzero(mask._array)):
-        indices[dim + i] = fresh(positions)
-    return view, dim + len(shape), original + len(shape)
 
 
 def _check_indices(x: Tensor, indices: dict[int, Tensor]) -> None:

@@ -234,6 +234,21 @@ def test_rows_chosen_by_a_tensor():
 
 
 @trap(variants=1)
+def test_a_number_written_where_a_mask_is_true():
+    """A number is written where a mask is true, whatever the mask, without recording again."""
+
+    def step(x):
+        y = (x - 5).outer(x).requires_grad_() * 1
+        y[y > x[2]] = -1.0
+        y[(x > 4)] = y[0, 0].detach()
+        y[:, (x * 7) % 3 > 1] = 2
+        y[1, x % 2 == 1] = True
+        return y.detach()
+
+    return step
+
+
+@trap(variants=1)
 def test_swapping():
     """Two tensors that exchange their contents do so at every call."""
     a, b = gj.zeros(4), gj.ones(4)
