@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from .symnumber import SymNumber, plain
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from .recorder import Input, Recorder, Root
+    from .recorder import Input, Recorder, Root, Window
     from .tape import Node
 
 
@@ -308,18 +308,32 @@ class _Results:
         self.values: list[Value] = []
         self.orders: dict[int, tuple[int, ...]] = {}
         self.places: dict[Root, int] = {}
+        #: of roots that several results look into: version counters; how many results require grad
+        self.counters: defaultdict[Root, dict[int, list[int]]] = defaultdict(dict)
+        self.on_tape: Counter[Root] = Counter()
 
     def add(self, value: Value) -> int:
         """Have the graph compute `value`; returns its place."""
         self.values.append(value)
         return len(self.values) - 1
 
+    def _check_joined(
+        self, tensor: Tensor, entry: Root | Window, cotangent: int | None
+    ) -> None:
+        """Of results that share memory one may be on the tape, and with it all share a counter."""
+        root = entry.root
+        self.on_tape[root] += cotangent is not None
+        self.counters[root][id(tensor._version)] = tensor._version
+        are_alike = len(self.counters[root]) == 1 and self.on_tape[root] == 1
+        if (cotangent is not None and entry.chain) or (self.on_tape[root] and not are_alike):
+            self.recorder.refuse("results that share memory require grad")
+
     def fresh(self, tensor: Tensor, cotangent: int | None) -> Fresh:
         """A tensor that the call has computed."""
         entry = self.recorder.entry(tensor)
         root, joined = entry.root, self.owners[entry.root] > 1
-        if cotangent is not None and joined:
-            self.recorder.refuse("results that share memory require grad")
+        if joined:
+            self._check_joined(tensor, entry, cotangent)
         node = None if cotangent is not None else tensor._grad_fn
         tape = (node, tensor._output_number)
         chain: Chain | None = None

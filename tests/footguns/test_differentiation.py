@@ -480,3 +480,22 @@ def test_a_state_that_a_result_depends_on():
         return model.features.grad, model.weight.grad
 
     return step
+
+
+@trap(variants=1)
+def test_a_result_beside_itself_detached():
+    """A result may be returned, or kept, with what it is without its tape: they share memory."""
+    weight = gj.ones(4, requires_grad=True)
+    kept = traced(lambda x: (lambda y: (y, y.detach(), y.detach()[1:]))((weight * x).exp()))
+
+    def step(x):
+        weight.grad = None
+        result, alone, part = kept(x / 5)
+        result.sum().backward(retain_graph=True)
+        part.mul_(2)
+        try:
+            result.sum().backward()
+        except RuntimeError as error:
+            return alone, weight.grad, str(error).split("version")[0]
+
+    return step
