@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from .variant import FLOAT
 
 if TYPE_CHECKING:
     from .recorder import Recorder
     from .tensor import Tensor
 
 
+#: what stands for a number among the arguments, which may be another one at each call, by its type
+MARKS = {float: object(), int: object()}
+#: integers below this size fit into int64, and so does what little arithmetic makes of them
+LARGE = 1 << 61
+
+
 @dataclass(slots=True)
 class Call:
-    """The arguments of one call; `tensors` and `floats` are those among them."""
+    """The arguments of one call; `tensors` and `numbers` are those among them.
+
+    Numbers may be others at each call: floats, and the ints in the slots (positions, or names) that
+    `counting` has.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     tensors: list[Tensor]
-    floats: list[float]
+    numbers: list[float]
+    counting: set[int | str]
+
+    def ints(self) -> Iterator[tuple[int | str, int]]:
+        """The ints among the arguments, by slot."""
+        for slots in (enumerate(self.args), self.kwargs.items()):
+            yield from ((slot, a) for slot, a in slots if type(a) is int and -LARGE < a < LARGE)
 
     def masked(self, exact: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with a mark in place of each float, unless floats count by value."""
+        """The arguments with a mark in place of each number, unless they count by value."""
         if exact:
             return self.args, self.kwargs
-        args = tuple([FLOAT if type(a) is float else a for a in self.args])
-        return args, {k: FLOAT if type(a) is float else a for k, a in self.kwargs.items()}
+        return self._replaced(lambda number: MARKS[type(number)])
 
-    def symbolic(self, recorder: Recorder) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments with symbolic numbers in place of those floats."""
-        count = itertools.count()
+    def given(self) -> list[float]:
+        """The numbers, in order."""
+        found: list[float] = []
+        self._replaced(found.append)
+        return found
 
-        def symbol(value: Any) -> Any:
-            if recorder.exact or type(value) is not float:
-                return value
-            return recorder.float_argument(value, next(count))
+    def symbolic(self, recorder: Recorder) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with symbolic numbers in place of those."""
+        if recorder.exact:
+            return self.args, self.kwargs
+        count = iter(range(len(self.args) + len(self.kwargs)))
+        return self._replaced(lambda number: recorder.number_argument(number, next(count)))
 
-        args = [symbol(a) for a in self.args]
-        return args, {k: symbol(a) for k, a in self.kwargs.items()}
+    def _replaced(self, change: Callable[[float], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        def new(slot: int | str, value: Any) -> Any:
+            kind = type(value)
+            counts = kind is int and slot in self.counting and -LARGE < value < LARGE
+            return change(value) if counts or kind is float else value
+
+        args = tuple([new(slot, value) for slot, value in enumerate(self.args)])
+        return args, {name: new(name, value) for name, value in self.kwargs.items()}

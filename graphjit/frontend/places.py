@@ -14,9 +14,9 @@ from .recording import (
     Captured,
     Chain,
     Existing,
-    FloatArgument,
     Fresh,
     GradOf,
+    NumberArgument,
     Scalar,
     Source,
 )
@@ -25,15 +25,15 @@ from .tensor import Tensor
 
 
 def passed_array(
-    source: Any, dtype: np.dtype, tensors: Sequence[Tensor], floats: Sequence[float]
+    source: Any, dtype: np.dtype, tensors: Sequence[Tensor], numbers: Sequence[float]
 ) -> np.ndarray:
     """The array of an input that is another one at each call."""
     kind = type(source)
     if kind is Argument:
         argument: Tensor = tensors[source.position]
         return argument._array
-    if kind is FloatArgument:
-        return np.array(floats[source.position])
+    if kind is NumberArgument:
+        return np.array(numbers[source.position])
     if kind is GradOf:
         return grad_of(source, tensors)._array
     found = source.source.read() if kind is Scalar else source.read()

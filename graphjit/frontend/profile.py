@@ -164,7 +164,7 @@ def _event(timing: Timing, start: float) -> dict[str, Any]:
 
 
 def profile(
-    name: str, variant: Variant, tensors: Sequence[Tensor], floats: Sequence[float]
+    name: str, variant: Variant, tensors: Sequence[Tensor], numbers: Sequence[float]
 ) -> Profile:
     """Time the program of `variant` for these arguments, on copies of all that it reads or writes.
 
@@ -173,5 +173,5 @@ def profile(
     executable: Any = variant.executable
     if not hasattr(executable, "profile"):
         raise RuntimeError(f"{name} is interpreted (GRAPHJIT_BACKEND): there is nothing to time")
-    timings = executable.profile(variant.passed(tensors, floats))
+    timings = executable.profile(variant.passed(tensors, numbers))
     return Profile(name, timings, limits())

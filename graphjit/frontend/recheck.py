@@ -25,7 +25,7 @@ TOLERANCE = {"e": 2e-2, "f": 2e-3, "d": 1e-8, "F": 2e-3, "D": 1e-8}
 def rechecked(
     variant: Variant,
     tensors: Sequence[Tensor],
-    floats: Sequence[float],
+    numbers: Sequence[float],
     eager: Callable[[], Any],
 ) -> tuple[Stop | None, Any]:
     """What `variant.replay` does, checked against `eager()`, whose result is returned.
@@ -36,7 +36,7 @@ def rechecked(
     if variant.recording.effects:
         return None, eager()
     state = _State(variant, tensors)
-    stop, replayed = variant.replay(tensors, floats)
+    stop, replayed = variant.replay(tensors, numbers)
     if stop is not None:
         return stop, None
     found = [*_arrays(replayed), *state.look()]

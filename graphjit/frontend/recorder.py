@@ -29,10 +29,10 @@ from .recording import (
     Chain,
     Constant,
     Draw,
-    FloatArgument,
     GradOf,
     GuardPoint,
     Late,
+    NumberArgument,
     Scalar,
     ScalarSource,
     Source,
@@ -346,12 +346,12 @@ class Recorder:
         place = TENSORS.cast(element, dtype=dtypes.int64 if whole else dtypes.float64)
         return SymNumber(place._array.item(), place, self)
 
-    def float_argument(self, value: float, position: int) -> Any:
-        """A float that the function was called with, as a number whose uses are recorded."""
+    def number_argument(self, value: float, position: int) -> Any:
+        """A number that the function was called with, as one whose uses are recorded."""
         from .tensor import Tensor
 
         place = Tensor._of(np.asarray(value))
-        self.add_input(place._array, FloatArgument(position))
+        self.add_input(place._array, NumberArgument(position))
         return SymNumber(value, place, self)
 
     # --- numbers read at each call ------------------------------------------------------------

@@ -67,8 +67,8 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FloatArgument:
-    """Input: the float at a position among those of the call, as a 0-d float64 tensor."""
+class NumberArgument:
+    """Input: the number at a position among those of the call, as a 0-d float64 or int64 tensor."""
 
     position: int
 
@@ -139,14 +139,14 @@ Source = (
     | GradOf
     | Scalar
     | Late
-    | FloatArgument
+    | NumberArgument
     | Constant
     | Cotangent
     | AttributeTensor
     | AttributeNumber
 )
 #: inputs that are no tensors of the user's
-NUMBERS = (Scalar, Late, FloatArgument, Constant, AttributeNumber)
+NUMBERS = (Scalar, Late, NumberArgument, Constant, AttributeNumber)
 
 
 @dataclass(frozen=True, slots=True)

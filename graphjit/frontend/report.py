@@ -130,7 +130,7 @@ def describe(attempt: Attempt) -> str:
 
 
 def announce(
-    name: str, attempt: Attempt, tensors: Sequence[Tensor], floats: Sequence[float]
+    name: str, attempt: Attempt, tensors: Sequence[Tensor], numbers: Sequence[float]
 ) -> None:
     """Print and dump what `GRAPHJIT_DEBUG` and `GRAPHJIT_DUMP` ask for of a new variant."""
     level = config.get_int("DEBUG")
@@ -143,7 +143,7 @@ def announce(
     if level >= 2 and attempt.variant is not None and hasattr(executable, "profile"):
         from .profile import profile
 
-        _say(str(profile(name, attempt.variant, tensors, floats)))
+        _say(str(profile(name, attempt.variant, tensors, numbers)))
     if level >= 4:
         for source in sources.values():
             _say(source)

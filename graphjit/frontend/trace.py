@@ -20,7 +20,7 @@ from ..errors import CheckFailed, TraceRefused, warn
 from ..garbage import no_garbage_collection
 from ..ir.graph import Graph
 from .bound import bound
-from .call import Call
+from .call import MARKS, Call
 from .effects import ARGUMENTS, foresee, foresee_reached
 from .finish import finish
 from .functions_linear import trace as diagonal_sum
@@ -41,7 +41,7 @@ from .state import CARRIED, GUARDED, VERSIONS, WRAPPERS, carry
 from .symnumber import name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
-from .variant import FLOAT, Executable, Stop, Variant, signature
+from .variant import Executable, Stop, Variant, signature
 from .watching import watching
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class Traced:
         self.unsettled = 0
         self.misses = 0
         self.exact = False
+        #: ints that were arguments, by position or name, and which of them have changed
+        self.ints: dict[int | str, int] = {}
+        self.counting: set[int | str] = set()
         self.eager_reason: str | None = None
         self.refused: dict[Hashable, str] = {}
         self.attempts: list[Attempt] = []
@@ -125,7 +128,7 @@ class Traced:
                     return result
             found = last.matches(args)
             if found is not None and last.holds(found[0]):
-                call = Call(args, kwargs, *found)
+                call = Call(args, kwargs, *found, self.counting)
                 stop, result = self._replay(last, call)
                 if stop is None:
                     return result
@@ -134,7 +137,7 @@ class Traced:
 
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Replay the variant for these arguments, or record one."""
-        call = Call(args, kwargs, [], [])
+        call = Call(args, kwargs, [], [], self.counting)
         try:
             key = self._key(call)
             variants = self.variants.get(key, ())
@@ -148,24 +151,35 @@ class Traced:
                     return self._continue(variant, stop, call, key)
                 self.last = variant
                 return result
+        if not self.exact and self._counts(call):
+            return self._find(args, kwargs)
         return self._record(key, call, None)
+
+    def _counts(self, call: Call) -> bool:
+        """Whether an int is another one than in the call that was recorded before.
+
+        From now on it is taken for one that may be another at each call, as floats are.
+        """
+        before = {slot: self.ints.setdefault(slot, value) for slot, value in call.ints()}
+        changed = {slot for slot, value in call.ints() if before[slot] != value} - self.counting
+        self.counting |= changed
+        return bool(changed)
 
     def _replay(self, variant: Variant, call: Call) -> tuple[Stop | None, Any]:
         if self.checked:
             eager = functools.partial(self.function, *call.args, **call.kwargs)
-            return rechecked(variant, call.tensors, call.floats, eager)
-        stop, result = variant.replay(call.tensors, call.floats)
+            return rechecked(variant, call.tensors, call.numbers, eager)
+        stop, result = variant.replay(call.tensors, call.numbers)
         if stop is None:
             variant.expect_more()
         return stop, result
 
     def _key(self, call: Call) -> Hashable:
-        """What variants are kept by: the arguments, but for elements of tensors and for floats.
+        """What variants are kept by: the arguments, but for elements of tensors and for numbers.
 
-        Fills in the call's tensors and floats.
+        Fills in the call's tensors and numbers.
         """
-        given = (*call.args, *call.kwargs.values())
-        call.floats = [] if self.exact else [a for a in given if type(a) is float]
+        call.numbers = [] if self.exact else call.given()
         call.tensors = []
         tree = flatten(call.masked(self.exact), call.tensors, _static)
         return (tree, signature(call.tensors))
@@ -360,7 +374,7 @@ class Traced:
         self.variants.setdefault(key, []).insert(0, variant)
         self.count += 1
         self.unsettled = 0
-        announce(self.name, attempt, call.tensors, call.floats)
+        announce(self.name, attempt, call.tensors, call.numbers)
 
     # --- running eagerly ------------------------------------------------------------------------
 
@@ -429,11 +443,11 @@ class Traced:
         """
         from .profile import profile
 
-        call = Call(args, kwargs, [], [])
+        call = Call(args, kwargs, [], [], self.counting)
         for variant in self.variants.get(self._key(call), ()):
             if variant.holds(call.tensors):
                 try:
-                    return profile(self.name, variant, call.tensors, call.floats)
+                    return profile(self.name, variant, call.tensors, call.numbers)
                 except CheckFailed:  # Python would see other values than this variant saw
                     continue
         reason = self.eager_reason or "call it with them first"
@@ -527,8 +541,8 @@ def _has_changed(call: Call, key: Any, exact: bool) -> bool:
 def _static(value: Any) -> Hashable:
     """The part of the key that an argument other than a tensor makes."""
     kind = type(value)
-    if value is FLOAT:
-        return (FLOAT,)
+    if kind is object and value in MARKS.values():
+        return (value,)
     if kind is int or kind is bool or kind is str or value is None:
         return (kind, value)
     return snapshot(value)

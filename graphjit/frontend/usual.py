@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .call import LARGE, MARKS
 from .guards import CHANGING, AbsenceGuard, CodeGuard, Guard, HungGuard, SameGuard
 from .mode import MODE
 from .plain import PlainGuard
 from .pytree import LEAF, takes_items
-from .recording import Argument, Captured, Existing, FloatArgument, Fresh, Number, Output
+from .recording import Argument, Captured, Existing, Fresh, Number, NumberArgument, Output
 from .state import VERSIONS
 from .tensor import Tensor
 from .waiting import WAITING
@@ -114,8 +115,8 @@ class _Writer:
             "array": np.array, "Tensor": Tensor, "new": object.__new__,
         }  # fmt: skip
         rows = variant.plain or []
-        self.tensors = [f"t{i}" for i, row in enumerate(rows) if row[0] not in (None, float)]
-        self.floats = [f"t{i}" for i, row in enumerate(rows) if row[0] is float]
+        self.tensors = [f"t{i}" for i, row in enumerate(rows) if row[0] not in (None, *MARKS)]
+        self.numbers = [f"t{i}" for i, row in enumerate(rows) if row[0] in MARKS]
         self.grads = self._grads()
 
     def _grads(self) -> dict[int, Tensor]:
@@ -171,7 +172,9 @@ class _Writer:
             yield f"if {arg} is not {self.name(shape)}: return MISS"
             return
         yield f"if type({arg}) is not {self.name(kind)}: return MISS"
-        if kind is float:
+        if kind in MARKS:
+            if kind is int:
+                yield f"if not {-LARGE} < {arg} < {LARGE}: return MISS"
             return
         yield f"{arg}a = {arg}._array"
         yield (
@@ -264,8 +267,8 @@ class _Writer:
         for source, _ in self.variant.binding.passed:
             if isinstance(source, Argument):
                 yield f"{self.tensors[source.position]}a"
-            elif isinstance(source, FloatArgument):
-                yield f"array({self.floats[source.position]})"
+            elif isinstance(source, NumberArgument):
+                yield f"array({self.numbers[source.position]})"
 
     def _effects(self, grads: str | None) -> Iterator[str]:
         captured = [t._version for t in self.variant.versioned if isinstance(t, Tensor)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..dtypes import default_float
 from ..ir.interp import DONE
+from .call import LARGE, MARKS
 from .guards import ABSENT, AnyGuard, Guard, is_empty, is_mutable, tensors_in, tensors_reached
 from .hyper import STRUCTURAL
 from .mode import MODE
@@ -42,8 +43,7 @@ from .waiting import WAITING, DataVersion, about_to_write, keep_aside
 
 #: replays after which a variant gets a function for its usual call
 SETTLED = 2
-#: stands for a float among the arguments, which may be another one at each call
-FLOAT = object()
+_TYPES = {mark: kind for kind, mark in MARKS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +199,8 @@ class Variant:
         if len({id(t._array) for t in tensors}) < len(tensors):
             return None
         for arg in args:
-            if arg is FLOAT:
-                rows.append((float, None, None, None, None, None))
+            if type(arg) is object and arg in _TYPES:
+                rows.append((_TYPES[arg], None, None, None, None, None))
             elif isinstance(arg, Tensor):
                 a = arg._array
                 leaf = arg._grad_fn is None
@@ -222,15 +222,15 @@ class Variant:
     # --- is it for these arguments? -----------------------------------------------------------
 
     def matches(self, args: tuple[Any, ...]) -> tuple[list[Tensor], list[float]] | None:
-        """The tensors and floats in `args` if this variant surely was made for such arguments.
+        """The tensors and numbers in `args` if this variant surely was made for such arguments.
 
-        A quick test for the usual call: tensors, floats, and things that are the same object as
+        A quick test for the usual call: tensors, numbers, and things that are the same object as
         before. None says nothing: the full key decides then.
         """
         if self.plain is None or len(args) != len(self.plain):
             return None
         tensors: list[Tensor] = []
-        floats: list[float] = []
+        numbers: list[float] = []
         for arg, (kind, shape, strides, dtype, requires, leaf) in zip(args, self.plain):
             if kind is None:
                 if arg is not shape:
@@ -238,9 +238,11 @@ class Variant:
                 continue
             if type(arg) is not kind:
                 return None
-            if kind is float:
-                floats.append(arg)
+            if kind is float or (kind is int and -LARGE < arg < LARGE):
+                numbers.append(arg)
                 continue
+            if kind is int:
+                return None
             array = arg._array
             if (
                 array.shape != shape
@@ -254,7 +256,7 @@ class Variant:
             tensors.append(arg)
         if len(tensors) > 1 and len({id(t._array) for t in tensors}) != len(tensors):
             return None
-        return tensors, floats
+        return tensors, numbers
 
     # --- does it hold? ------------------------------------------------------------------------
 
@@ -380,18 +382,20 @@ class Variant:
 
     # --- replay ---------------------------------------------------------------------------------
 
-    def passed(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> list[np.ndarray]:
+    def passed(self, tensors: Sequence[Tensor], numbers: Sequence[float]) -> list[np.ndarray]:
         """The arrays that a run takes: of arguments, attributes, gradients, and numbers."""
         rows = self.binding.passed
-        return [passed_array(source, dtype, tensors, floats) for source, dtype in rows]
+        return [passed_array(source, dtype, tensors, numbers) for source, dtype in rows]
 
-    def replay(self, tensors: Sequence[Tensor], floats: Sequence[float]) -> tuple[Stop | None, Any]:
+    def replay(
+        self, tensors: Sequence[Tensor], numbers: Sequence[float]
+    ) -> tuple[Stop | None, Any]:
         """Run on new arguments: (None, result), or, with nothing changed, where it stopped."""
         outputs = [np.empty(shape, dtype) for shape, dtype in self.specs]
         undrawn: list[tuple[Any, int]] = []
         runs = self.executable.runs
         try:
-            arrays = self.passed(tensors, floats)
+            arrays = self.passed(tensors, numbers)
             for generator, drawn in self.recording.draws.values():
                 undrawn.append((generator, generator.offset))
                 generator.offset += drawn

@@ -486,7 +486,11 @@ def test_a_state_that_a_result_depends_on():
 def test_a_result_beside_itself_detached():
     """A result may be returned, or kept, with what it is without its tape: they share memory."""
     weight = gj.ones(4, requires_grad=True)
-    kept = traced(lambda x: (lambda y: (y, y.detach(), y.detach()[1:]))((weight * x).exp()))
+
+    @traced
+    def kept(x):
+        y = (weight * x).exp()
+        return y, y.detach(), y.detach()[1:]
 
     def step(x):
         weight.grad = None
