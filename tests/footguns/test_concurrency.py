@@ -209,7 +209,7 @@ def test_what_a_nested_function_reads():
     return traced(lambda x: inner(x) + 1), change
 
 
-@trap(arguments=lambda call: (gj.ones(2), call % 4), variants=4)
+@trap(arguments=lambda call: (gj.ones(2), call % 4), variants=5)
 def test_recursion():
     """A traced function may call itself."""
     functions = []

@@ -102,10 +102,32 @@ def test_float_arguments():
     return lambda x, scale: (x * scale, scale + 1)
 
 
-@trap(arguments=lambda call: (gj.arange(4.0), call % 3), variants=3)
-def test_int_arguments():
-    """An int, str or bool argument is part of what a recording is for."""
-    return lambda x, n: x.repeat(n + 1) + n
+@trap(arguments=lambda call: (gj.arange(4.0), call), variants=2)
+def test_counters_as_arguments():
+    """An int argument that changes from call to call is a number of this call, without recording
+    anew."""
+
+    def step(x, n):
+        return x * n, n + 1, -n // 3, n % 4, x * 0.5**2 + n / 7
+
+    return step
+
+
+def _sizes(call):
+    return gj.arange(4.0), [3, 2**70, 4, True, 5, 1.5, 2**62, 6, False, 7][call % 10]
+
+
+@trap(arguments=_sizes, replays=2)
+def test_numbers_of_every_size_as_arguments():
+    """An int that does not fit into int64 is told apart by its value, and so are bools."""
+    return lambda x, n: (x * (n % 97), n * 2, -n)
+
+
+@trap(arguments=lambda call: (gj.arange(4.0), 1 + call % 2, "ab"[call % 2], call % 2 == 0))
+def test_other_arguments():
+    """A str or bool argument is part of what a recording is for; an int, if a shape depends on it.
+    """
+    return lambda x, n, name, flag: x.repeat(n) + (n if flag else len(name))
 
 
 @trap(arguments=lambda call: (gj.arange(4.0) + call % 3,))
