@@ -57,6 +57,11 @@ for _name in ("__iter__", "__getitem__", "__len__", "__contains__", "__reversed_
     _watch_list(_name, changes=False)
 
 
+def _watched(value: Any) -> Any:
+    """A list of parameters as one that counts its changes, of which a replay hears."""
+    return WatchedList(value) if type(value) in (list, tuple) else value
+
+
 class Watched(dict[Any, Any], SelfGuarding):
     """A dict whose every change moves a version that replays compare."""
 
@@ -154,6 +159,8 @@ class ParamGroup(Watched):
 
     def __init__(self, *entries: Any, **more: Any) -> None:
         dict.__init__(self, *entries, **more)
+        if dict.__contains__(self, "params"):
+            dict.__setitem__(self, "params", _watched(dict.__getitem__(self, "params")))
         self.version = 0
         self.plan: Any = None
 
@@ -167,7 +174,7 @@ class ParamGroup(Watched):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not enter(self, key, value):
-            Watched.__setitem__(self, key, value)
+            Watched.__setitem__(self, key, _watched(value) if key == "params" else value)
 
     def _changed(self, old: Any, new: Any) -> None:
         if MODE.recorder is not None:

@@ -96,7 +96,6 @@ class Optimizer:
                 )
             group.setdefault(name, default)
         self._check_group(group)
-        group["params"] = WatchedList(group["params"])
         self.param_groups.append(ParamGroup(group))
 
     def _check_parameter(self, parameter: Any) -> None:
@@ -133,7 +132,7 @@ class Optimizer:
         """Drop the gradients of all parameters, or set them to zero."""
         plain = MODE.recorder is None
         for group in self.param_groups:
-            for parameter in dict.__getitem__(group, "params"):
+            for parameter in group["params"]:
                 if set_to_none and plain:
                     parameter._grad = None
                 elif set_to_none:
@@ -540,7 +539,7 @@ class Elementwise(Optimizer):
 
     def _step_tensors(self, group: ParamGroup) -> None:
         plan = self._plan(group)
-        for parameter in dict.__getitem__(group, "params"):
+        for parameter in group["params"]:
             grad = parameter.grad
             if grad is None:
                 continue

@@ -235,6 +235,38 @@ def test_groups_added_and_removed():
     return step, change
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "Adagrad"])
+@trap(calls=14, every=3, replays=5)
+def test_parameters_of_a_group_put_in_as_another_list(optimizer):
+    """Replays went on training the old list after `group["params"] = other`."""
+    weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(4)]
+    optimizer = getattr(optim, optimizer)(weights[:2], lr=0.1)
+    (group,) = optimizer.param_groups
+
+    def step(x):
+        optimizer.zero_grad()
+        sum((w * x).sum() for w in weights).backward()
+        optimizer.step()
+
+    def put_in(n):
+        if n == 1:
+            group["params"] = weights[1:3]
+        elif n == 2:
+            group["params"].append(weights[0])
+        elif n == 3:
+            group.update(params=weights[:1])
+        else:
+            optimizer.param_groups[0] |= {"params": (weights[0], weights[3])}
+
+    def change(n):
+        put_in(n)
+        for weight in weights:  # so that all have a state, if the optimizer keeps one
+            optimizer.state[weight].setdefault("sum", gj.zeros(4))
+            optimizer.state[weight].setdefault("step", gj.tensor(0.0))
+
+    return step, change
+
+
 @trap(replays=3)
 def test_the_state_of_an_optimizer():
     """Optimizer state may be cleared, edited in place, replaced, saved and loaded between calls."""
