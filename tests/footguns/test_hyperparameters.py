@@ -4,6 +4,7 @@ Learning rates, betas, momentum, weight decay and every other number of an optim
 at each call, whoever sets them. They never go stale, and changing them compiles nothing.
 """
 
+import collections
 import functools
 
 import numpy as np
@@ -263,6 +264,70 @@ def test_parameters_of_a_group_put_in_as_another_list(optimizer):
         for weight in weights:  # so that all have a state, if the optimizer keeps one
             optimizer.state[weight].setdefault("sum", gj.zeros(4))
             optimizer.state[weight].setdefault("step", gj.tensor(0.0))
+
+    return step, change
+
+
+def replace(groups, group):
+    groups[0] = group
+
+
+@pytest.mark.parametrize(
+    "put_in",
+    [
+        lambda o, group: replace(o.param_groups, group),
+        lambda o, group: setattr(o, "param_groups", [group]),
+        lambda o, group: (o.param_groups.clear(), o.param_groups.append(group)),
+        lambda o, group: (o.param_groups.clear(), o.param_groups.insert(0, group)),
+        lambda o, group: (o.param_groups.clear(), o.param_groups.extend([group])),
+        lambda o, group: o.param_groups.__setitem__(slice(None), [group]),
+        lambda o, group: (o.param_groups.__iadd__([group]), o.param_groups.pop(0)),
+        lambda o, group: o.__setstate__({"param_groups": [group]}),
+    ],
+)
+@trap(calls=12, every=3, replays=3)
+def test_groups_put_in_as_plain_dicts(put_in):
+    """A plain dict among the parameter groups was an AttributeError at the next step."""
+    weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(2)]
+    optimizer = optim.Adam(weights[:1], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        sum((w * x).sum() for w in weights).backward()
+        optimizer.step()
+
+    def change(n):
+        if n < 3:
+            params = [weights[-n]]
+            put_in(optimizer, {**optimizer.param_groups[0], "lr": 0.1 + n, "params": params})
+        else:
+            optimizer.param_groups[0]["lr"] = 0.5
+            optimizer.param_groups[0]["params"].append(weights[0])
+
+    return step, change
+
+
+@trap(calls=20, every=4, replays=8)
+def test_a_state_put_in_as_plain_dicts():
+    """Eager steps went on with the old state after `optimizer.state = defaultdict(dict)`."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.1, momentum=0.9)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+        return optimizer.state[weight]["momentum_buffer"] * 1
+
+    def change(n):
+        if n == 1:
+            optimizer.state = collections.defaultdict(dict)
+        elif n == 2:
+            optimizer.state[weight] = {"momentum_buffer": gj.ones(4) * 5}
+        elif n == 3:
+            optimizer.state[weight]["momentum_buffer"] = gj.ones(4) * 7
+        else:
+            optimizer.state = {weight: {"momentum_buffer": gj.ones(4) * 9}}
 
     return step, change
 
