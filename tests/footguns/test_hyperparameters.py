@@ -512,6 +512,73 @@ def test_a_step_that_is_replaced():
     return step, change
 
 
+def only_half(optimizer, closure=None):
+    """A step that users put in the place of one of graphjit's."""
+    with gj.no_grad():
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad * 0.5)
+
+
+def keep_some(optimizer, set_to_none=True):
+    """The same for `zero_grad`."""
+    with gj.no_grad():
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad.mul_(0.25)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "method"),
+    [
+        (optim.SGD, "step", only_half),
+        (optim.SGD, "zero_grad", keep_some),
+        (optim.SGD, "zero_grad", functools.partial(print, end="")),
+        (optim.Optimizer, "zero_grad", keep_some),
+        (nn.Linear, "__call__", lambda module, x: module.forward(x) * 3),
+        (nn.Module, "__call__", lambda module, x: module.forward(x) * 3),
+        (nn.Module, "parameters", lambda module: iter([module.bias])),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["SGD", "Signs"])
+def test_methods_patched_on_classes(cls, name, method, optimizer):
+    """Replays went on with the `step` that `optim.SGD` had when they were recorded."""
+    own = {key: value for key, value in vars(cls).items() if key == name}
+
+    def restore():
+        if own:
+            setattr(cls, name, own[name])
+        elif name in vars(cls):
+            delattr(cls, name)
+
+    @trap(calls=12, every=3, replays=4)
+    def patch():
+        model = nn.Linear(4, 1)
+        kind = {"SGD": optim.SGD, "Signs": Signs}[optimizer]
+        optimized = kind(model.parameters(), lr=0.01)
+
+        def step(x):
+            optimized.zero_grad()
+            loss = model(x).sum() + sum(p.sum() for p in model.parameters())
+            loss.backward()
+            optimized.step()
+            return loss.detach()
+
+        def change(n):
+            if n % 2:
+                setattr(cls, name, method)
+            else:
+                restore()
+
+        return step, change
+
+    try:
+        patch()
+    finally:
+        restore()
+
+
 @trap
 def test_what_a_scheduler_says():
     """`scheduler.last_epoch` and its like, read by the function, are what they are at each call."""
