@@ -214,6 +214,24 @@ def test_numbers_of_other_types():
     return step, change
 
 
+@pytest.mark.parametrize("bad", ["a", "0.5", None, gj.ones(2)], ids=str)
+@trap(calls=15, every=3, replays=5)
+def test_what_is_no_number(bad):
+    """A rate that is no number let the call fail before it had left the gradients."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        optimizer.param_groups[0]["lr"] = bad if n % 2 else 0.1
+
+    return step, change
+
+
 @trap(replays=3)
 def test_groups_added_and_removed():
     """Parameter groups and their parameters may be added, exchanged and removed."""
