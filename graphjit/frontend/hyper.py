@@ -27,7 +27,7 @@ _BY_IDENTITY = (Tensor, SelfGuarding)
 
 
 def _float(value: Any) -> float:
-    """A hyper-parameter as a float; TypeError, in PyTorch's words, for what is no number."""
+    """A hyper-parameter as a float; TypeError, in Python's words for `-value`, for no number."""
     if value is None or isinstance(value, (str, list, tuple)):
         raise TypeError(f"bad operand type for unary -: '{type(value).__name__}'")
     return float(value)

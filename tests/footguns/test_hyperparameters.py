@@ -217,7 +217,7 @@ def test_numbers_of_other_types():
 @pytest.mark.parametrize("bad", ["a", "0.5", None, gj.ones(2)], ids=str)
 @trap(calls=15, every=3, replays=5)
 def test_what_is_no_number(bad):
-    """A rate that is no number let the call fail before it had left the gradients."""
+    """A rate that is no number is an error of the step, after the gradients have been left."""
     weight = nn.Parameter(gj.ones(4))
     optimizer = optim.SGD([weight], lr=0.5)
 
@@ -257,7 +257,7 @@ def test_groups_added_and_removed():
 @pytest.mark.parametrize("optimizer", ["SGD", "Adagrad"])
 @trap(calls=14, every=3, replays=5)
 def test_parameters_of_a_group_put_in_as_another_list(optimizer):
-    """Replays went on training the old list after `group["params"] = other`."""
+    """Another list put in as `group["params"]` is the one that is trained from then on."""
     weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(4)]
     optimizer = getattr(optim, optimizer)(weights[:2], lr=0.1)
     (group,) = optimizer.param_groups
@@ -305,7 +305,7 @@ def replace(groups, group):
 )
 @trap(calls=12, every=3, replays=3)
 def test_groups_put_in_as_plain_dicts(put_in):
-    """A plain dict among the parameter groups was an AttributeError at the next step."""
+    """A plain dict put in among the parameter groups is a group like any other."""
     weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(2)]
     optimizer = optim.Adam(weights[:1], lr=0.1)
 
@@ -327,7 +327,7 @@ def test_groups_put_in_as_plain_dicts(put_in):
 
 @trap(calls=20, every=4, replays=8)
 def test_a_state_put_in_as_plain_dicts():
-    """Eager steps went on with the old state after `optimizer.state = defaultdict(dict)`."""
+    """Plain dicts put in as the state, or as that of one parameter, are used from then on."""
     weight = nn.Parameter(gj.ones(4))
     optimizer = optim.SGD([weight], lr=0.1, momentum=0.9)
 
@@ -561,7 +561,7 @@ def keep_some(optimizer, set_to_none=True):
 )
 @pytest.mark.parametrize("optimizer", ["SGD", "Signs"])
 def test_methods_patched_on_classes(cls, name, method, optimizer):
-    """Replays went on with the `step` that `optim.SGD` had when they were recorded."""
+    """Another method put on `optim.SGD`, `nn.Module` and their like is the one that runs."""
     own = {key: value for key, value in vars(cls).items() if key == name}
 
     def restore():
