@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,12 +47,17 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` with respect to `inputs`, each of its input's shape.
 
-    RuntimeError if an input is unused (unless `allow_unused`) or does not require grad.
+    RuntimeError if an input is unused (unless `allow_unused`, or `materialize_grads`, which makes
+    zeros of its gradient) or does not require grad. `only_inputs` changes nothing, as in PyTorch.
     """
+    _check_flags(only_inputs, allow_unused, is_grads_batched, materialize_grads)
     roots, wanted = _sequence(outputs), _sequence(inputs)
     for tensor in wanted:
         if not tensor._requires_grad:
@@ -60,14 +66,46 @@ def grad(
     retain = create_graph if retain_graph is None else retain_graph
     found = run_backward(roots, grads, retain, create_graph, wanted)
     unused = [i for i, g in enumerate(found) if g is None]
-    if unused and not allow_unused:
+    if unused and not allow_unused and not materialize_grads:
         which = "One of the differentiated Tensors" if len(found) == 1 else \
             f"The differentiated Tensor at index {unused[0]}"
         raise locate(RuntimeError(
             f"{which} appears to not have been used in the graph. Set allow_unused=True if this is "
             "the desired behavior."
         ))
-    return tuple(g if g is None or create_graph else _as_own(g) for g in found)
+    own = (g if g is None or create_graph else _as_own(g) for g in found)
+    if not materialize_grads:
+        return tuple(own)
+    return tuple(_zeros(t, create_graph) if g is None else g for t, g in zip(wanted, own))
+
+
+def _check_flags(
+    only_inputs: bool, allow_unused: bool | None, is_grads_batched: bool, materialize_grads: bool
+) -> None:
+    """What PyTorch says of flags of `grad` that contradict each other, or do nothing."""
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
+        )
+    if is_grads_batched:
+        raise NotImplementedError("grad() with is_grads_batched=True is not supported")
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To "
+            "accumulate gradient for other parts of the graph, please use "
+            "graphjit.autograd.backward.",
+            FutureWarning,
+            stacklevel=3,
+        )
+
+
+def _zeros(tensor: Tensor, requires_grad: bool) -> Tensor:
+    """The gradient of what `tensor` does not enter into."""
+    from .tape import TENSORS
+
+    made: Tensor = TENSORS.full(shape=tensor._array.shape, value=0, dtype=tensor.dtype)
+    return made.requires_grad_(requires_grad)
 
 
 def _as_own(grad: Any) -> Tensor:

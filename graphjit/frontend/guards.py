@@ -284,11 +284,12 @@ def _same_items(value: Any, items: tuple[Any, ...]) -> bool:
 class CodeGuard:
     """The functions that were followed have the code they had.
 
-    Classes of modules have the `forward` they had. One guard for all, so that each costs little.
+    Classes of modules and optimizers have the methods they had (`forward`, `__call__`, `step`). One
+    guard for all, so that each costs little.
     """
 
     codes: list[tuple[FunctionType, CodeType]] = field(default_factory=list)
-    patched: dict[Any, FunctionType] = field(default_factory=dict)
+    methods: dict[tuple[Any, str], Any] = field(default_factory=dict)
     name: ClassVar[str] = "the code of a function"
     container: ClassVar[None] = None
     expected: ClassVar[None] = None
@@ -297,8 +298,8 @@ class CodeGuard:
         for function, code in self.codes:
             if function.__code__ is not code:
                 return False
-        for cls, forward in self.patched.items():
-            if cls.forward is not forward:
+        for (cls, name), method in self.methods.items():
+            if getattr(cls, name, None) is not method:
                 return False
         return True
 

@@ -26,6 +26,13 @@ from .watching import unwatched
 _BY_IDENTITY = (Tensor, SelfGuarding)
 
 
+def _float(value: Any) -> float:
+    """A hyper-parameter as a float; TypeError, in Python's words for `-value`, for no number."""
+    if value is None or isinstance(value, (str, list, tuple)):
+        raise TypeError(f"bad operand type for unary -: '{type(value).__name__}'")
+    return float(value)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HyperSource:
     """The number under `key` of a parameter group; `index` where the entry is a tuple."""
@@ -36,7 +43,7 @@ class HyperSource:
 
     def read(self) -> float:
         value = dict.__getitem__(self.group, self.key)
-        return float(value if self.index is None else value[self.index])
+        return _float(value if self.index is None else value[self.index])
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -156,9 +163,9 @@ def hyper(group: dict[str, Any], key: str, index: int | None = None) -> Any:
     entered = _entered(group, key)
     if entered is not None:
         live = type(entered) is SymNumber and entered.is_live
-        return entered.tensor if live else float(value)
+        return entered.tensor if live else _float(value)
     if recorder is None or recorder.refusal is not None:
-        return float(value)
+        return _float(value)
     return recorder.scalar(HyperSource(group, key, index))
 
 

@@ -50,7 +50,7 @@ from .lookups import Sought, lookups
 from .mode import MODE
 from .parts import has_space, is_extension, is_path, label, makes_up, parts
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
-from .state import CARRIED, STEPPING, VERSIONS, WRAPPERS
+from .state import CARRIED, GUARDED, STEPPING, VERSIONS, WRAPPERS
 from .tensor import Tensor
 from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
 
@@ -108,8 +108,7 @@ class Reads:
         self._class_of(owner)
         self._class_entry(type(owner), name)
         self.function(value)
-        if name == "forward":
-            self.code.patched[type(owner)] = type(owner).forward
+        self._method(type(owner), name)
         kind: Any = type(owner)
         counted = kind.__setattr__ is not object.__setattr__  # changes move a version
         counted = counted and (id(owner), name) not in CARRIED
@@ -127,6 +126,16 @@ class Reads:
                 for name in _CALLED & vars(base).keys():
                     self._entry(base, name)
                 self._absent(base, _CALLED & {n for each in base.__mro__ for n in vars(each)})
+        self._method(cls, "__call__")
+
+    def _method(self, cls: type, name: str) -> None:
+        """Guard a method of a module's or an optimizer's class, be that class graphjit's or not."""
+        if name[:1] == "_" and name != "__call__":
+            return
+        found = getattr(cls, name, None)
+        stays = callable(found) and getattr(cls, name) is found  # bound methods are made each time
+        if stays and any(hasattr(base, name) for base in GUARDED if issubclass(cls, base)):
+            self.code.methods[cls, name] = found
 
     def absence(self, owner: Any, name: str) -> None:
         """`owner` has no attribute `name`, unless its `__getattr__` makes one up."""

@@ -225,8 +225,8 @@ class _Writer:
     def _code(self, guard: CodeGuard) -> Iterator[str]:
         for function, code in guard.codes:
             yield f"if {self.name(function)}.__code__ is not {self.name(code)}: return MISS"
-        for kind, forward in guard.patched.items():
-            yield f"if {self.name(kind)}.forward is not {self.name(forward)}: return MISS"
+        for (kind, name), method in guard.methods.items():
+            yield f"if {self.name(kind)}.{name} is not {self.name(method)}: return MISS"
 
     def _absence(self, guard: AbsenceGuard) -> Iterator[str]:
         for _, keys, names in guard.rows.values():

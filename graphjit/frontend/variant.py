@@ -334,7 +334,7 @@ class Variant:
                     return False
             for place, source in self.binding.hypers:
                 place[()] = source.read()
-        except (KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError, ValueError):  # what is there is no number
             return False
         self.hyper = VERSIONS.hyper
         return True

@@ -7,7 +7,9 @@ them is guarded.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Self, SupportsIndex
 
 from ..frontend.hyper import alike, enter, entry, guard_entry, guard_items
 from ..frontend.mode import MODE
@@ -55,6 +57,12 @@ for _name in (
     _watch_list(_name, changes=True)
 for _name in ("__iter__", "__getitem__", "__len__", "__contains__", "__reversed__"):
     _watch_list(_name, changes=False)
+
+
+def _watched(value: Any) -> Any:
+    """A list of parameters as one that counts its changes, of which a replay hears."""
+    plain = isinstance(value, (list, tuple)) and not isinstance(value, WatchedList)
+    return WatchedList(value) if plain else value
 
 
 class Watched(dict[Any, Any], SelfGuarding):
@@ -154,6 +162,8 @@ class ParamGroup(Watched):
 
     def __init__(self, *entries: Any, **more: Any) -> None:
         dict.__init__(self, *entries, **more)
+        if dict.__contains__(self, "params"):
+            dict.__setitem__(self, "params", _watched(dict.__getitem__(self, "params")))
         self.version = 0
         self.plan: Any = None
 
@@ -167,7 +177,7 @@ class ParamGroup(Watched):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not enter(self, key, value):
-            Watched.__setitem__(self, key, value)
+            Watched.__setitem__(self, key, _watched(value) if key == "params" else value)
 
     def _changed(self, old: Any, new: Any) -> None:
         if MODE.recorder is not None:
@@ -181,10 +191,44 @@ class ParamGroup(Watched):
         self.version += 1
 
 
+class ParamGroups(WatchedList):
+    """The parameter groups of an optimizer; a plain dict becomes one where it is put in."""
+
+    __slots__ = ()
+
+    def __init__(self, groups: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(map(_group, groups))
+
+    def append(self, group: dict[str, Any]) -> None:
+        super().append(_group(group))
+
+    def insert(self, place: SupportsIndex, group: dict[str, Any]) -> None:
+        super().insert(place, _group(group))
+
+    def extend(self, groups: Iterable[dict[str, Any]]) -> None:
+        super().extend(map(_group, groups))
+
+    def __iadd__(self, groups: Iterable[dict[str, Any]]) -> Self:
+        self.extend(groups)
+        return self
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        several = isinstance(place, slice)
+        super().__setitem__(place, map(_group, value) if several else _group(value))
+
+
+def _group(entries: Any) -> Any:
+    plain = isinstance(entries, dict) and not isinstance(entries, ParamGroup)
+    return ParamGroup(entries) if plain else entries
+
+
 class State(Watched):
     """What an optimizer keeps for each parameter: dicts by parameter, made when first asked for."""
 
     __slots__ = ()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, Watched(value) if type(value) is dict else value)
 
     def __missing__(self, key: Any) -> Watched:
         # An empty entry changes nothing that a recording depends on.
@@ -194,3 +238,14 @@ class State(Watched):
 
     def __repr__(self) -> str:
         return f"defaultdict({dict!r}, {dict(self)!r})"
+
+
+def counting(name: str, value: Any) -> Any:
+    """What an optimizer has under `name`, as a container that counts its changes."""
+    if name == "param_groups" and isinstance(value, (list, tuple)):
+        return value if isinstance(value, ParamGroups) else ParamGroups(value)
+    if name == "state" and type(value) in (dict, defaultdict):
+        state = State()
+        state.update(value)
+        return state
+    return value

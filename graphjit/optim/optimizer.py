@@ -30,7 +30,7 @@ from ..frontend.waiting import about_to_write
 from ..nn.modules.hooks import HookHandle, Table
 from ..nn.modules.naming import typename
 from ..ops.core import ARRAYS
-from .groups import ParamGroup, State, WatchedList
+from .groups import ParamGroup, ParamGroups, State, counting
 
 #: elements per block: the arrays of an Adam update then fit the L2 cache
 BLOCK = 32768
@@ -59,7 +59,7 @@ class Optimizer:
             )
         self.defaults = defaults
         self.state = State()
-        self.param_groups: list[ParamGroup] = WatchedList()
+        self.param_groups: list[ParamGroup] = ParamGroups()
         self._make_hook_tables()
         groups = list(params)
         if not groups:
@@ -96,7 +96,6 @@ class Optimizer:
                 )
             group.setdefault(name, default)
         self._check_group(group)
-        group["params"] = WatchedList(group["params"])
         self.param_groups.append(ParamGroup(group))
 
     def _check_parameter(self, parameter: Any) -> None:
@@ -133,7 +132,7 @@ class Optimizer:
         """Drop the gradients of all parameters, or set them to zero."""
         plain = MODE.recorder is None
         for group in self.param_groups:
-            for parameter in dict.__getitem__(group, "params"):
+            for parameter in group["params"]:
                 if set_to_none and plain:
                     parameter._grad = None
                 elif set_to_none:
@@ -156,7 +155,7 @@ class Optimizer:
     def __setattr__(self, name: str, value: Any) -> None:
         if self.__dict__.get(name, _MISSING) is not value:
             VERSIONS.structure += 1
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, counting(name, value))
 
     def __delattr__(self, name: str) -> None:
         VERSIONS.structure += 1
@@ -172,7 +171,8 @@ class Optimizer:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        VERSIONS.structure += 1
+        self.__dict__.update({name: counting(name, value) for name, value in state.items()})
         if "_optimizer_step_pre_hooks" not in self.__dict__:
             self._make_hook_tables()
         for group in self.param_groups:
@@ -231,7 +231,7 @@ class Optimizer:
                 self.state[parameter].update(
                     {name: _fitted(name, value, parameter) for name, value in entries.items()}
                 )
-        self.param_groups = WatchedList(_merged(old, deepcopy(new)) for old, new in pairs)
+        self.param_groups = ParamGroups(_merged(old, deepcopy(new)) for old, new in pairs)
         self.__setstate__({})
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
@@ -540,7 +540,7 @@ class Elementwise(Optimizer):
 
     def _step_tensors(self, group: ParamGroup) -> None:
         plan = self._plan(group)
-        for parameter in dict.__getitem__(group, "params"):
+        for parameter in group["params"]:
             grad = parameter.grad
             if grad is None:
                 continue

@@ -4,6 +4,7 @@ Learning rates, betas, momentum, weight decay and every other number of an optim
 at each call, whoever sets them. They never go stale, and changing them compiles nothing.
 """
 
+import collections
 import functools
 
 import numpy as np
@@ -213,6 +214,24 @@ def test_numbers_of_other_types():
     return step, change
 
 
+@pytest.mark.parametrize("bad", ["a", "0.5", None, gj.ones(2)], ids=str)
+@trap(calls=15, every=3, replays=5)
+def test_what_is_no_number(bad):
+    """A rate that is no number is an error of the step, after the gradients have been left."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+
+    def change(n):
+        optimizer.param_groups[0]["lr"] = bad if n % 2 else 0.1
+
+    return step, change
+
+
 @trap(replays=3)
 def test_groups_added_and_removed():
     """Parameter groups and their parameters may be added, exchanged and removed."""
@@ -231,6 +250,102 @@ def test_groups_added_and_removed():
             optimizer.param_groups[0]["params"][0] = weights[3]
         elif n == 3:
             optimizer.param_groups.pop()
+
+    return step, change
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adagrad"])
+@trap(calls=14, every=3, replays=5)
+def test_parameters_of_a_group_put_in_as_another_list(optimizer):
+    """Another list put in as `group["params"]` is the one that is trained from then on."""
+    weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(4)]
+    optimizer = getattr(optim, optimizer)(weights[:2], lr=0.1)
+    (group,) = optimizer.param_groups
+
+    def step(x):
+        optimizer.zero_grad()
+        sum((w * x).sum() for w in weights).backward()
+        optimizer.step()
+
+    def put_in(n):
+        if n == 1:
+            group["params"] = weights[1:3]
+        elif n == 2:
+            group["params"].append(weights[0])
+        elif n == 3:
+            group.update(params=weights[:1])
+        else:
+            optimizer.param_groups[0] |= {"params": (weights[0], weights[3])}
+
+    def change(n):
+        put_in(n)
+        for weight in weights:  # so that all have a state, if the optimizer keeps one
+            optimizer.state[weight].setdefault("sum", gj.zeros(4))
+            optimizer.state[weight].setdefault("step", gj.tensor(0.0))
+
+    return step, change
+
+
+def replace(groups, group):
+    groups[0] = group
+
+
+@pytest.mark.parametrize(
+    "put_in",
+    [
+        lambda o, group: replace(o.param_groups, group),
+        lambda o, group: setattr(o, "param_groups", [group]),
+        lambda o, group: (o.param_groups.clear(), o.param_groups.append(group)),
+        lambda o, group: (o.param_groups.clear(), o.param_groups.insert(0, group)),
+        lambda o, group: (o.param_groups.clear(), o.param_groups.extend([group])),
+        lambda o, group: o.param_groups.__setitem__(slice(None), [group]),
+        lambda o, group: (o.param_groups.__iadd__([group]), o.param_groups.pop(0)),
+        lambda o, group: o.__setstate__({"param_groups": [group]}),
+    ],
+)
+@trap(calls=12, every=3, replays=3)
+def test_groups_put_in_as_plain_dicts(put_in):
+    """A plain dict put in among the parameter groups is a group like any other."""
+    weights = [nn.Parameter(gj.full((4,), float(k))) for k in range(2)]
+    optimizer = optim.Adam(weights[:1], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        sum((w * x).sum() for w in weights).backward()
+        optimizer.step()
+
+    def change(n):
+        if n < 3:
+            params = [weights[-n]]
+            put_in(optimizer, {**optimizer.param_groups[0], "lr": 0.1 + n, "params": params})
+        else:
+            optimizer.param_groups[0]["lr"] = 0.5
+            optimizer.param_groups[0]["params"].append(weights[0])
+
+    return step, change
+
+
+@trap(calls=20, every=4, replays=8)
+def test_a_state_put_in_as_plain_dicts():
+    """Plain dicts put in as the state, or as that of one parameter, are used from then on."""
+    weight = nn.Parameter(gj.ones(4))
+    optimizer = optim.SGD([weight], lr=0.1, momentum=0.9)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+        return optimizer.state[weight]["momentum_buffer"] * 1
+
+    def change(n):
+        if n == 1:
+            optimizer.state = collections.defaultdict(dict)
+        elif n == 2:
+            optimizer.state[weight] = {"momentum_buffer": gj.ones(4) * 5}
+        elif n == 3:
+            optimizer.state[weight]["momentum_buffer"] = gj.ones(4) * 7
+        else:
+            optimizer.state = {weight: {"momentum_buffer": gj.ones(4) * 9}}
 
     return step, change
 
@@ -413,6 +528,73 @@ def test_a_step_that_is_replaced():
             del optimizer.step
 
     return step, change
+
+
+def only_half(optimizer, closure=None):
+    """A step that users put in the place of one of graphjit's."""
+    with gj.no_grad():
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad * 0.5)
+
+
+def keep_some(optimizer, set_to_none=True):
+    """The same for `zero_grad`."""
+    with gj.no_grad():
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad.mul_(0.25)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "method"),
+    [
+        (optim.SGD, "step", only_half),
+        (optim.SGD, "zero_grad", keep_some),
+        (optim.SGD, "zero_grad", functools.partial(print, end="")),
+        (optim.Optimizer, "zero_grad", keep_some),
+        (nn.Linear, "__call__", lambda module, x: module.forward(x) * 3),
+        (nn.Module, "__call__", lambda module, x: module.forward(x) * 3),
+        (nn.Module, "parameters", lambda module: iter([module.bias])),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["SGD", "Signs"])
+def test_methods_patched_on_classes(cls, name, method, optimizer):
+    """Another method put on `optim.SGD`, `nn.Module` and their like is the one that runs."""
+    own = {key: value for key, value in vars(cls).items() if key == name}
+
+    def restore():
+        if own:
+            setattr(cls, name, own[name])
+        elif name in vars(cls):
+            delattr(cls, name)
+
+    @trap(calls=12, every=3, replays=4)
+    def patch():
+        model = nn.Linear(4, 1)
+        kind = {"SGD": optim.SGD, "Signs": Signs}[optimizer]
+        optimized = kind(model.parameters(), lr=0.01)
+
+        def step(x):
+            optimized.zero_grad()
+            loss = model(x).sum() + sum(p.sum() for p in model.parameters())
+            loss.backward()
+            optimized.step()
+            return loss.detach()
+
+        def change(n):
+            if n % 2:
+                setattr(cls, name, method)
+            else:
+                restore()
+
+        return step, change
+
+    try:
+        patch()
+    finally:
+        restore()
 
 
 @trap

@@ -135,6 +135,47 @@ def test_grad_of_intermediate_and_unused():
     assert_equal(program)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("traced", [False, True])
+def test_gradients_of_unused_inputs_made_zeros(create_graph, traced):
+    """`materialize_grads` was unknown to `grad`."""
+
+    def program(t):
+        x, unused = t.ones(3, requires_grad=True), t.ones((2, 2), requires_grad=True)
+
+        def grads(x, unused):
+            options = {"create_graph": create_graph, "materialize_grads": True}
+            return t.autograd.grad((x * x).sum(), (x, unused), **options)
+
+        grads = gj.trace(grads) if traced and t is gj else grads
+        for _ in range(3):
+            found = grads(x, unused)
+        return [*found, *(g.requires_grad for g in found)]
+
+    assert_equal(program)
+
+
+def test_flags_of_grad_that_do_nothing_or_contradict():
+    """`only_inputs` was unknown to `grad`."""
+
+    def program(t):
+        x = t.ones(3, requires_grad=True)
+        with pytest.warns(FutureWarning, match="only_inputs argument is deprecated and is ignored"):
+            (warned,) = t.autograd.grad((x * x).sum(), x, only_inputs=False)
+        (by_place,) = t.autograd.grad((x * x).sum(), (x,), None, False, False, True, False)
+        with pytest.raises(ValueError, match="or not passed when materialize_grads=True, but got"):
+            t.autograd.grad(x.sum(), x, allow_unused=False, materialize_grads=True)
+        return [warned, by_place]
+
+    assert_equal(program)
+
+
+def test_batched_gradients_are_refused():
+    x = gj.ones(3, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="is_grads_batched"):
+        gj.autograd.grad(x * 2, x, gj.ones((2, 3)), is_grads_batched=True)
+
+
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("function", [
     lambda t, x: (x**4).sum(), lambda t, x: x.exp().sum(), lambda t, x: (x.sin() * x).sum(),

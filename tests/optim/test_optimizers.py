@@ -284,6 +284,21 @@ def test_errors(number):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("rate", ["0.5", None, [0.5]])
+def test_rates_that_are_no_numbers(rate):
+    """A rate of "0.5" was taken for 0.5."""
+    messages = []
+    for library in (graphjit, torch):
+        parameter = library.ones(2, requires_grad=True)
+        optimizer = library.optim.SGD([parameter], lr=0.1)
+        optimizer.param_groups[0]["lr"] = rate
+        parameter.sum().backward()
+        with pytest.raises(TypeError) as caught:
+            optimizer.step()
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
 def test_named_parameters():
     found = []
     for library in (graphjit, torch):
