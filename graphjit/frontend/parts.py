@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import PurePath
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType, ModuleType
 from typing import Any
 
 from .guards import CONTAINERS, fields, is_opaque, is_plain
@@ -30,6 +30,9 @@ def parts(value: Any) -> Iterator[Any]:
         yield from (value.func, value.args, value.keywords)
     elif isinstance(value, MethodType):
         yield from (value.__func__, value.__self__)
+    elif isinstance(value, (BuiltinFunctionType, MethodWrapperType)):
+        if not isinstance(value.__self__, ModuleType):
+            yield value.__self__
     elif isinstance(value, (staticmethod, classmethod)):
         yield value.__func__
     elif isinstance(value, property):

@@ -274,12 +274,23 @@ class Reads:
 
     def call(self, function: Any, arguments: Any) -> None:
         """Guard what `function` is, and what it and its arguments lead to."""
+        self._called(function)
+        self._reach(arguments)
+        self.function(function)
+
+    def hook(self, function: Any) -> None:
+        """Guard what a function that backward may call leads to."""
+        if not self.has_seen(function):
+            self._called(function)
+            self.function(function)
+
+    def _called(self, function: Any) -> None:
+        """Guard what is called where no variable holds it."""
         if isinstance(function, MethodType):
             self._variable("self", {"self": function.__self__}, "self")
         elif not isinstance(function, FunctionType):
-            self._variable(type(function).__name__, {"function": function}, "function")
-        self._reach(arguments)
-        self.function(function)
+            name = getattr(function, "__name__", type(function).__name__)
+            self._variable(name, {"function": function}, "function")
 
     def function(self, function: Any) -> None:
         """Guard what the code of a function, and all code that it leads to, reads."""
@@ -392,8 +403,8 @@ class Reads:
             return
         if not isinstance(value, SCALARS):
             self.sought.holds(key or name, value)
-        self._add(name, container, key, value, True)
         self._reach(value)
+        self._add(name, container, key, value, True)
 
     def _add(self, name: str, container: Any, key: str, value: Any, always: bool) -> None:
         try:
@@ -424,7 +435,7 @@ class Reads:
         elif isinstance(value, ModuleType):
             self._module(value)
         elif isinstance(value, BuiltinFunctionType):
-            self._library_function(value, value.__module__ or type(value.__self__).__module__)
+            self._library_function(value, _home(value))
         elif has_space(value):
             self.spaces.append(value)
         elif is_path(value) and is_impure("pathlib", self.names):
@@ -438,8 +449,10 @@ class Reads:
         found = hung.hung(tensor)
         self.tensors[id(tensor)] = (tensor, found)
         self.hung += bool(found)
-        if tensor._hooks:  # which are followed when all is done
+        for hook in tensor._hooks or ():
             self._watch_absence()
+            self._called(hook)
+            self._reach(hook)
         is_argument = recorder is not None and id(tensor) in recorder.positions
         if not is_argument:
             self.hung_names.tensors.append((tensor, found))
@@ -526,6 +539,13 @@ class Reads:
             self._reach(sys.modules[name])
         else:
             self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
+
+
+def _home(function: Any) -> str:
+    """The module that a built-in function, or the class of a built-in method, is from."""
+    owner = function.__self__
+    kind = owner if isinstance(owner, type) else type(owner)
+    return str(function.__module__ or kind.__module__)
 
 
 class WatchedModule(ModuleType):

@@ -292,7 +292,7 @@ class Traced:
     ) -> tuple[Recording, Any] | None:
         """The finished recording and the tree of its result; None if it is not to be compiled."""
         for hook in recorder.hooks():
-            reads.function(hook)
+            reads.hook(hook)
         try:
             leaves: list[Any] = []
             results = Returned(recorder, reads)
