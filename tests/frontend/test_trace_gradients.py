@@ -65,7 +65,7 @@ def test_gradients_of_autograd_grad_may_be_written():
         assert a.tolist() == [2] * 3 and b.tolist() == [1] * 3
 
 
-@pytest.mark.filterwarnings("ignore:seen.append")
+@pytest.mark.filterwarnings("ignore::graphjit.errors.TraceWarning")
 def test_gradients_arrive_in_one_order():
     """A recorded backward reached the leaves of an op in another order than an eager one."""
     p, q, seen = gj.ones(2, requires_grad=True), gj.ones(2, requires_grad=True), []
