@@ -92,6 +92,8 @@ class Reads:
         """`about` is the name of the variable, attribute, module or function."""
         if self.refusal is None:
             self.refusal, self.about = reason, about
+            if MODE.recorder is not None:  # its numbers need not stay symbolic any more
+                MODE.recorder.exact = True
 
     # --- while the function runs ------------------------------------------------------------
 

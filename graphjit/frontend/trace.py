@@ -221,7 +221,7 @@ class Traced:
         start = time.perf_counter()
         try:
             key, result = self._run(key, call, recorder, reads)
-        except TypeError:
+        except Exception:
             if not recorder.told_apart:
                 raise
             if not self._has_left_all(key, call, recorder, reads, structure):
@@ -257,7 +257,7 @@ class Traced:
                 if not self.exact and reads.names & TELL_APART:
                     self.exact = True
                     key = self._key(call)
-                recorder.exact = self.exact
+                recorder.exact |= self.exact
                 args, kwargs = call.symbolic(recorder)
                 result = self.function(*args, **kwargs)
         except BaseException as error:
@@ -276,6 +276,7 @@ class Traced:
             not recorder.changes
             and not recorder.draws
             and recorder.refusal is None
+            and reads.refusal is None
             and VERSIONS.structure == structure
             and reads.changed(()) is None
             and not _has_changed(call, key, self.exact)
