@@ -39,6 +39,7 @@ IMPURE: dict[str, frozenset[str] | None] = {
     "pathlib": _PATHS,
     "threading": frozenset("current_thread get_ident active_count enumerate".split()),
     "numpy": frozenset({"random"}),
+    "importlib": frozenset({"import_module", "reload"}),
 }
 
 #: packages that know nothing of graphjit's tensors, or only look on

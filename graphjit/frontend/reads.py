@@ -48,14 +48,14 @@ from .guards import (
 from .libraries import is_impure, is_library, telling_module
 from .lookups import Sought, lookups
 from .mode import MODE
-from .parts import has_space, is_extension, is_path, label, makes_up, parts
+from .parts import dispatches, has_space, is_extension, is_path, label, makes_up, parts
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
 from .state import CARRIED, STEPPING, VERSIONS, WRAPPERS
 from .tensor import Tensor
 from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
 
 #: built-in functions that read what no name in the code tells
-DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
+DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open", "__import__"}
 
 
 class Reads:
@@ -532,6 +532,10 @@ class Reads:
                 self._variable(name, function, name)
         if vars(function):
             self.spaces.append(function)
+        if dispatches(function):
+            self._entry(function, "registry")
+        if _finds_modules(function):
+            self.refuse("sys.modules leads to what cannot be guarded", "sys.modules")
         for name in imports(code, function.__globals__.get("__package__") or ""):
             self._import(name)
 
@@ -541,6 +545,14 @@ class Reads:
             self._reach(sys.modules[name])
         else:
             self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
+
+
+def _finds_modules(function: FunctionType) -> bool:
+    """Whether a function reads `sys.modules`."""
+    code, known = function.__code__, function.__globals__
+    bases = {base for base, name in lookups(code).loaded if name == "modules"}
+    is_local = "" in bases and "sys" in imports(code, known.get("__package__") or "")
+    return is_local or any(known.get(base) is sys for base in bases)
 
 
 def _home(function: Any) -> str:

@@ -9,10 +9,12 @@ import array
 import contextvars
 import datetime
 import functools
+import importlib
 import io
 import itertools
 import os
 import random
+import sys
 import threading
 import time
 import types
@@ -546,6 +548,61 @@ def test_methods_that_draw(draw):
     found = {step(gj.ones(1))[1] for _ in range(6)}
     assert len(found) == 6
     assert "cannot be guarded" in step.eager_reason or "other values" in step.eager_reason
+
+
+def of_local_sys():
+    import sys
+
+    return sys.modules["an_option"].rate
+
+
+@pytest.mark.filterwarnings("ignore::graphjit.errors.TraceWarning")
+@pytest.mark.parametrize("rate", [
+    lambda: sys.modules["an_option"].rate, of_local_sys, lambda: __import__("an_option").rate,
+    lambda: importlib.import_module("an_option").rate,
+], ids=["sys", "local sys", "__import__", "import_module"])  # fmt: skip
+@trap(eager="sys.modules|__import__|import_module|importlib")
+def test_modules_that_are_looked_up(rate):
+    """A function that finds modules by their names given as text runs eagerly."""
+    module = sys.modules.setdefault("an_option", types.ModuleType("an_option"))
+    module.rate = 1.0
+    return lambda x: x * rate(), lambda n: setattr(module, "rate", float(n))
+
+
+@pytest.mark.parametrize("is_method", [False, True], ids=["function", "method"])
+@trap
+def test_functions_by_type(is_method):
+    """What `singledispatch` has registered is followed, and compared, as it is at each call."""
+    factors = [1.0]
+
+    def scaled(x):
+        return x * factors[0]
+
+    if is_method:
+        class Scaled:
+            scale = functools.singledispatchmethod(lambda self, x: x)
+
+        vars(Scaled)["scale"].register(gj.Tensor, lambda self, x: scaled(x))
+        register = vars(Scaled)["scale"].register
+    else:
+        scale = functools.singledispatch(lambda x: x)
+        scale.register(gj.Tensor, scaled)
+        register = scale.register
+
+    def change(n):
+        factors[0] = float(n)
+        if n == 3:
+            register(gj.Tensor, (lambda self, x: x + 100) if is_method else (lambda x: x + 100))
+
+    return (lambda x: Scaled().scale(x)) if is_method else lambda x: scale(x), change
+
+
+@trap
+def test_functions_in_a_read_only_table():
+    """Functions in a `MappingProxyType` are followed."""
+    factors = [1.0]
+    table = types.MappingProxyType({"scale": lambda x: x * factors[0]})
+    return lambda x: table["scale"](x), lambda n: factors.append(factors.pop() + n)
 
 
 @trap
