@@ -62,6 +62,18 @@ def has_type_of_self_only(code: CodeType) -> bool:
     return all(use.opname.startswith("LOAD_FAST") and use.argval == "self" for use in uses)
 
 
+@functools.lru_cache(maxsize=1024)
+def tells_same(code: CodeType) -> bool:
+    """Whether `code` may ask if two things are the same one: by `is`, by `in`, by `id()`."""
+    if not _IDENTITY.isdisjoint(names_in(code)):
+        return True
+    pairs = [pair for part in nested(code) for pair in pairwise(dis.get_instructions(part))]
+    return any(
+        step.opname in ("IS_OP", "CONTAINS_OP") and before.opname != "LOAD_CONST"
+        for before, step in pairs
+    )
+
+
 def imports(code: CodeType, package: str) -> Iterator[str]:
     """The modules that import statements in `code` name."""
     for name, level in _imported(code):
@@ -90,3 +102,5 @@ def globals_in(code: CodeType) -> frozenset[str]:
 
 
 _LOOK_UPS = {"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
+#: functions and methods that find a tensor by its identity
+_IDENTITY = frozenset("id hash index remove count".split())

@@ -202,7 +202,9 @@ def _results(
 
 
 def _check_bare(recorder: Recorder, tensor: Tensor) -> None:
-    """A tensor that each replay makes anew has no attributes from the user."""
+    """A tensor that each replay makes anew is a plain one, without attributes from the user."""
+    if type(tensor) is not Tensor:
+        recorder.refuse(f"a {type(tensor).__name__} that the call makes leaves it")
     for name in hung(tensor):
         recorder.refuse(f"a tensor that the call makes leaves it with an attribute {name!r}")
 

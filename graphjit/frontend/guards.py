@@ -83,6 +83,12 @@ def _snapshot(value: Any, room: list[int], depth: int) -> Hashable:
         return (type(value), _comparable(value))
     if isinstance(value, MethodType):
         return (Same(value.__func__), _snapshot(value.__self__, room, depth + 1))
+    owner = receiver(value)
+    if owner is not None:
+        if is_plain(owner) or isinstance(owner, (Tensor, *GUARDED)):
+            kind = type(owner).__name__
+            raise TraceRefused(f"{value.__name__}() of a {kind} cannot be seen into")
+        return (type(value), value.__name__, _snapshot(owner, room, depth + 1))
     if is_opaque(value):
         return Same(value)
     if depth >= MAX_DEPTH:
@@ -166,9 +172,19 @@ def tensors_in(found: Hashable) -> Iterator[Tensor]:
             yield from tensors_in(item)
 
 
+def receiver(value: Any) -> Any:
+    """The object whose built-in method this is, such as the list of `numbers.append`; or None."""
+    if not isinstance(value, (BuiltinFunctionType, MethodWrapperType)):
+        return None
+    owner = value.__self__
+    return None if isinstance(owner, (ModuleType, type)) else owner
+
+
 def is_opaque(value: Any) -> bool:
     """Things guarded by identity: their own changes are seen elsewhere, or cannot happen."""
     if isinstance(value, CONTAINERS) and not isinstance(value, SelfGuarding):
+        return False
+    if receiver(value) is not None:
         return False
     return isinstance(value, _OPAQUE) or _is_ours(type(value)) or is_plain(value)
 
@@ -204,7 +220,8 @@ def is_mutable(value: Any) -> bool:
         return False
     if isinstance(value, tuple):
         return any(is_mutable(item) for item in value)
-    return True
+    owner = receiver(value)
+    return owner is None or is_mutable(owner)
 
 
 class _Absent:

@@ -39,6 +39,7 @@ IMPURE: dict[str, frozenset[str] | None] = {
     "pathlib": _PATHS,
     "threading": frozenset("current_thread get_ident active_count enumerate".split()),
     "numpy": frozenset({"random"}),
+    "importlib": frozenset({"import_module", "reload"}),
 }
 
 #: packages that know nothing of graphjit's tensors, or only look on
@@ -56,9 +57,12 @@ _STDLIB = tuple(
 
 
 @functools.lru_cache(maxsize=4096)
-def is_library(module: str | None) -> bool:
-    """Whether a module belongs to graphjit, an installed library, or Python itself."""
-    if module is None:
+def is_library(module: Any) -> bool:
+    """Whether a module belongs to graphjit, an installed library, or Python itself.
+
+    `module` is its name: what `__module__` of a class or function gives, which may be anything.
+    """
+    if not isinstance(module, str):
         return False
     top = module.partition(".")[0]
     file = getattr(sys.modules.get(module), "__file__", None) or ""

@@ -7,7 +7,14 @@ import inspect
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import PurePath
-from types import FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 from typing import Any
 
 from .guards import CONTAINERS, fields, is_opaque, is_plain
@@ -22,7 +29,7 @@ def parts(value: Any) -> Iterator[Any]:
         every: Any = value
         items = dict.values(every) if isinstance(value, dict) else list.__iter__(every)
         yield from (x for x in items if isinstance(x, (Tensor, SelfGuarding)))
-    elif isinstance(value, dict):
+    elif isinstance(value, (dict, MappingProxyType)):
         yield from value.values()
     elif isinstance(value, CONTAINERS):
         yield from value
@@ -30,8 +37,13 @@ def parts(value: Any) -> Iterator[Any]:
         yield from (value.func, value.args, value.keywords)
     elif isinstance(value, MethodType):
         yield from (value.__func__, value.__self__)
+    elif isinstance(value, (BuiltinFunctionType, MethodWrapperType)):
+        if not isinstance(value.__self__, ModuleType):
+            yield value.__self__
     elif isinstance(value, (staticmethod, classmethod)):
         yield value.__func__
+    elif isinstance(value, functools.singledispatchmethod):
+        yield value.dispatcher
     elif isinstance(value, property):
         yield from (value.fget, value.fset)
     elif isinstance(value, FunctionType):
@@ -47,6 +59,14 @@ def parts(value: Any) -> Iterator[Any]:
         yield from fields(value)[1::2]
     elif callable(value):  # a traced function, or another wrapper of graphjit's
         yield getattr(value, "__dict__", {}).get("__wrapped__")
+
+
+def dispatches(function: FunctionType) -> bool:
+    """Whether this calls what is registered for the type of an argument."""
+    return function.__code__ is _DISPATCHER.__code__
+
+
+_DISPATCHER: Any = functools.singledispatch(is_opaque)
 
 
 def is_path(value: Any) -> bool:

@@ -48,14 +48,14 @@ from .guards import (
 from .libraries import is_impure, is_library, telling_module
 from .lookups import Sought, lookups
 from .mode import MODE
-from .parts import has_space, is_extension, is_path, label, makes_up, parts
+from .parts import dispatches, has_space, is_extension, is_path, label, makes_up, parts
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
 from .state import CARRIED, GUARDED, STEPPING, VERSIONS, WRAPPERS
 from .tensor import Tensor
 from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
 
 #: built-in functions that read what no name in the code tells
-DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open"}
+DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open", "__import__"}
 
 
 class Reads:
@@ -92,6 +92,8 @@ class Reads:
         """`about` is the name of the variable, attribute, module or function."""
         if self.refusal is None:
             self.refusal, self.about = reason, about
+            if MODE.recorder is not None:  # its numbers need not stay symbolic any more
+                MODE.recorder.exact = True
 
     # --- while the function runs ------------------------------------------------------------
 
@@ -283,12 +285,23 @@ class Reads:
 
     def call(self, function: Any, arguments: Any) -> None:
         """Guard what `function` is, and what it and its arguments lead to."""
+        self._called(function)
+        self._reach(arguments)
+        self.function(function)
+
+    def hook(self, function: Any) -> None:
+        """Guard what a function that backward may call leads to."""
+        if not self.has_seen(function):
+            self._called(function)
+            self.function(function)
+
+    def _called(self, function: Any) -> None:
+        """Guard what is called where no variable holds it."""
         if isinstance(function, MethodType):
             self._variable("self", {"self": function.__self__}, "self")
         elif not isinstance(function, FunctionType):
-            self._variable(type(function).__name__, {"function": function}, "function")
-        self._reach(arguments)
-        self.function(function)
+            name = getattr(function, "__name__", type(function).__name__)
+            self._variable(name, {"function": function}, "function")
 
     def function(self, function: Any) -> None:
         """Guard what the code of a function, and all code that it leads to, reads."""
@@ -401,8 +414,8 @@ class Reads:
             return
         if not isinstance(value, SCALARS):
             self.sought.holds(key or name, value)
-        self._add(name, container, key, value, True)
         self._reach(value)
+        self._add(name, container, key, value, True)
 
     def _add(self, name: str, container: Any, key: str, value: Any, always: bool) -> None:
         try:
@@ -433,7 +446,7 @@ class Reads:
         elif isinstance(value, ModuleType):
             self._module(value)
         elif isinstance(value, BuiltinFunctionType):
-            self._library_function(value, value.__module__ or type(value.__self__).__module__)
+            self._library_function(value, _home(value))
         elif has_space(value):
             self.spaces.append(value)
         elif is_path(value) and is_impure("pathlib", self.names):
@@ -447,8 +460,10 @@ class Reads:
         found = hung.hung(tensor)
         self.tensors[id(tensor)] = (tensor, found)
         self.hung += bool(found)
-        if tensor._hooks:  # which are followed when all is done
+        for hook in tensor._hooks or ():
             self._watch_absence()
+            self._called(hook)
+            self._reach(hook)
         is_argument = recorder is not None and id(tensor) in recorder.positions
         if not is_argument:
             self.hung_names.tensors.append((tensor, found))
@@ -526,6 +541,10 @@ class Reads:
                 self._variable(name, function, name)
         if vars(function):
             self.spaces.append(function)
+        if dispatches(function):
+            self._entry(function, "registry")
+        if _finds_modules(function):
+            self.refuse("sys.modules leads to what cannot be guarded", "sys.modules")
         for name in imports(code, function.__globals__.get("__package__") or ""):
             self._import(name)
 
@@ -535,6 +554,21 @@ class Reads:
             self._reach(sys.modules[name])
         else:
             self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
+
+
+def _finds_modules(function: FunctionType) -> bool:
+    """Whether a function reads `sys.modules`."""
+    code, known = function.__code__, function.__globals__
+    bases = {base for base, name in lookups(code).loaded if name == "modules"}
+    is_local = "" in bases and "sys" in imports(code, known.get("__package__") or "")
+    return is_local or any(known.get(base) is sys for base in bases)
+
+
+def _home(function: Any) -> str:
+    """The module that a built-in function, or the class of a built-in method, is from."""
+    owner = function.__self__
+    kind = owner if isinstance(owner, type) else type(owner)
+    return str(function.__module__ or kind.__module__)
 
 
 class WatchedModule(ModuleType):

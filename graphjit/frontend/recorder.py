@@ -125,7 +125,7 @@ class Recorder:
         #: numbers handed to Python that stay symbolic; `exact` where they may not
         self.symbols: list[SymNumber] = []
         self.exact = False
-        #: whether Python has raised a TypeError about one of them
+        #: whether an error has been raised about one of them
         self.told_apart = False
         #: versions of what the call has reached through `.data`, by id
         self.data_versions: dict[int, list[int]] = {}

@@ -14,9 +14,9 @@ import functools
 import gc
 import operator
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from sys import getrefcount
-from types import CellType, FrameType
+from types import CellType, FrameType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes
@@ -188,6 +188,8 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
     elif isinstance(holder, CellType):
         holder.cell_contents = replaced.get(id(holder.cell_contents), holder.cell_contents)
     elif not isinstance(holder, FrameType):
+        if isinstance(holder, BaseException):
+            _replace_in_error(holder, replaced)
         fields = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
         pairs = [(replaced.get(id(k), k), replaced.get(id(v), v)) for k, v in fields.items()]
         _refill(fields, pairs)
@@ -195,6 +197,17 @@ def _replace_in(holder: Any, replaced: dict[int, Any]) -> None:
             item = getattr(holder, name, None)
             if id(item) in replaced:
                 object.__setattr__(holder, name, replaced[id(item)])
+
+
+def _replace_in_error(error: BaseException, replaced: dict[int, Any]) -> None:
+    """Exchange the arguments of an exception, and what its class keeps elsewhere: `.value`."""
+    error.args = replaced.get(id(error.args), error.args)
+    for cls in type(error).__mro__:
+        for name, place in vars(cls).items():
+            if isinstance(place, MemberDescriptorType):
+                item = getattr(error, name, None)
+                if id(item) in replaced:
+                    setattr(error, name, replaced[id(item)])
 
 
 def _refill(fields: dict[Any, Any], pairs: list[tuple[Any, Any]]) -> None:
@@ -207,13 +220,31 @@ def _refill(fields: dict[Any, Any], pairs: list[tuple[Any, Any]]) -> None:
 
 
 def name_types(error: BaseException, symbols: list[SymNumber]) -> bool:
-    """Have Python's own TypeErrors name the type that was stood for; whether this is one."""
-    found = isinstance(error, TypeError) and "SymNumber" in str(error)
-    if found:
-        named = {type(symbol.value).__name__ for symbol in _named_where(error)}
-        kind = named.pop() if len(named) == 1 else type(symbols[-1].value).__name__
-        error.args = (str(error).replace("SymNumber", kind), *error.args[1:])
+    """Have the messages of an error name the type that was stood for; whether any names this one.
+
+    It may have been raised because of another one, as by a library that catches TypeErrors.
+    """
+    found = False
+    for each in _chain(error) if symbols else ():
+        if any(type(text) is str and "SymNumber" in text for text in each.args):
+            named = {type(symbol.value).__name__ for symbol in _named_where(each)}
+            kind = named.pop() if len(named) == 1 else type(symbols[-1].value).__name__
+            each.args = tuple(_renamed(text, kind) for text in each.args)
+            found = True
     return found
+
+
+def _renamed(text: Any, kind: str) -> Any:
+    return text.replace("SymNumber", kind) if type(text) is str else text
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it was raised because of, or while handling."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _named_where(error: BaseException) -> list[SymNumber]:

@@ -235,7 +235,7 @@ class Traced:
         start = time.perf_counter()
         try:
             key, result = self._run(key, call, recorder, reads)
-        except TypeError:
+        except Exception:
             if not recorder.told_apart:
                 raise
             if not self._has_left_all(key, call, recorder, reads, structure):
@@ -271,7 +271,7 @@ class Traced:
                 if not self.exact and reads.names & TELL_APART:
                     self.exact = True
                     key = self._key(call)
-                recorder.exact = self.exact
+                recorder.exact |= self.exact
                 args, kwargs = call.symbolic(recorder)
                 result = self.function(*args, **kwargs)
         except BaseException as error:
@@ -290,6 +290,7 @@ class Traced:
             not recorder.changes
             and not recorder.draws
             and recorder.refusal is None
+            and reads.refusal is None
             and VERSIONS.structure == structure
             and reads.changed(()) is None
             and not _has_changed(call, key, self.exact)
@@ -306,7 +307,7 @@ class Traced:
     ) -> tuple[Recording, Any] | None:
         """The finished recording and the tree of its result; None if it is not to be compiled."""
         for hook in recorder.hooks():
-            reads.function(hook)
+            reads.hook(hook)
         try:
             leaves: list[Any] = []
             results = Returned(recorder, reads)

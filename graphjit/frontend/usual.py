@@ -158,6 +158,8 @@ class _Writer:
         for i, mine in enumerate(self.tensors):
             for other in self.tensors[:i]:
                 yield f"if {mine}a is {other}a: return MISS"
+        for mine in self.tensors if variant.strangers else ():
+            yield f"if id({mine}) in {self.name(variant.strangers)}: return MISS"
         yield from self._guards()
         tensors = f"[{', '.join(self.tensors)}]"
         if self.recording.grads_absent:

@@ -11,8 +11,18 @@ import numpy as np
 
 from ..dtypes import default_float
 from ..ir.interp import DONE
+from .bytecode import tells_same
 from .call import LARGE, MARKS
-from .guards import ABSENT, AnyGuard, Guard, is_empty, is_mutable, tensors_in, tensors_reached
+from .guards import (
+    ABSENT,
+    AnyGuard,
+    CodeGuard,
+    Guard,
+    is_empty,
+    is_mutable,
+    tensors_in,
+    tensors_reached,
+)
 from .hyper import STRUCTURAL
 from .mode import MODE
 from .places import array_of, existing_result, fresh_result, grad_of, passed_array, resolve
@@ -169,6 +179,8 @@ class Variant:
         ]
         reached = tensors_reached(self.guards, tree)
         self.pinned = _pinned(reached, tensors)
+        #: by id, tensors that Python would have told from these arguments, if it had met them there
+        self.strangers = _strangers(self.guards, reached, tensors)
         #: tensors from outside, with what Python can tell of them without their elements
         known = {id(t): t for t, _ in (*self.binding.captured, *self.pinned)} | reached
         self.frozen = [(t, t._array, signature([t])) for t in known.values()]
@@ -283,6 +295,8 @@ class Variant:
         for tensor, position in self.pinned:
             if tensors[position] is not tensor:
                 return False
+        if self.strangers and any(id(tensor) in self.strangers for tensor in tensors):
+            return False
         for position, name in self.recording.lacking:
             if name in own_dict(tensors[position]):
                 return False
@@ -536,6 +550,14 @@ def _pinned(reached: dict[int, Tensor], tensors: Sequence[Tensor]) -> list[tuple
     """Arguments that the function could also reach by other ways, which were not told apart."""
     arrays = {id(t._array) for t in reached.values()}
     return [(t, i) for i, t in enumerate(tensors) if id(t._array) in arrays]
+
+
+def _strangers(
+    guards: Sequence[AnyGuard], reached: dict[int, Tensor], tensors: Sequence[Tensor]
+) -> set[int]:
+    """The ids of the tensors that code which tells things apart reached, but not as arguments."""
+    codes = [code for g in guards if isinstance(g, CodeGuard) for _, code in g.codes]
+    return reached.keys() - map(id, tensors) if any(map(tells_same, codes)) else set()
 
 
 def _put_back(undrawn: list[tuple[Any, int]]) -> None:

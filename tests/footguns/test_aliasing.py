@@ -466,3 +466,16 @@ def test_an_argument_detached_in_place():
         return x * 2
 
     return step
+
+
+PAD = gj.zeros(4)
+
+
+@pytest.mark.parametrize("is_pad", [
+    lambda x: x is PAD, lambda x: any(x is each for each in [PAD]), lambda x: id(x) == id(PAD),
+    lambda x: x in {PAD: 1},
+], ids=["is", "is in a list", "id", "in"])  # fmt: skip
+@trap(arguments=lambda call: (gj.zeros(4), PAD if call in (3, 4, 8) else gj.zeros(4)))
+def test_arguments_that_are_known_by_other_names(is_pad):
+    """A tensor that the function knows by another name is told from others as an argument."""
+    return lambda x, other: (x + 1, other) if is_pad(other) else (x + 2, other)

@@ -232,6 +232,31 @@ def test_hooks_on_the_way():
     return step, change
 
 
+@pytest.mark.parametrize("kind", ["function", "built-in method", "method"])
+@trap(replays=0, eager="every call changes")
+def test_hooks_that_keep_gradients(kind):
+    """A hook on a parameter that notes each gradient does so in each call."""
+    weight, found = gj.nn.Parameter(gj.ones(4)), []
+
+    class Notes:
+        def note(self, grad):
+            found.append(grad.sum().item())
+
+    hook = {
+        "function": lambda grad: found.append(1),
+        "built-in method": found.append,
+        "method": Notes().note,
+    }[kind]
+    weight.register_hook(hook)
+
+    def step(x):
+        weight.grad = None
+        (weight * x).sum().backward()
+        return len(found)
+
+    return step
+
+
 @trap(variants=1)
 def test_retained_graphs():
     """`retain_graph` allows a second backward, which adds its gradients again."""

@@ -6,6 +6,8 @@ call. What a call itself hangs on a tensor that others see makes it run eagerly.
 
 import types
 
+import pytest
+
 import graphjit as gj
 from graphjit import nn
 
@@ -141,6 +143,16 @@ def test_attributes_of_parameter_classes():
 
     Scaled.scale = 1.0
     return step, change
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: nn.Parameter(x * 2), nn.Parameter, lambda x: Scaled(x * 2),
+], ids=["parameter", "parameter of the argument", "subclass"])  # fmt: skip
+@trap(replays=0, eager="a (Parameter|Scaled) that the call makes|shares memory")
+def test_parameters_that_are_returned(make):
+    """A tensor that a call makes and returns has the class it was made with in every call."""
+    step = traced(lambda x: [make(x)])
+    return lambda x: [type(each) for each in step(x)]
 
 
 @trap(replays=0, eager="every call changes Parameter.momentum")

@@ -4,7 +4,11 @@
 before is replayed compiled; one that was not is recorded, and nothing of the wrong one is left.
 """
 
+import json
 import math
+import sqlite3
+
+import pytest
 
 import graphjit as gj
 
@@ -175,6 +179,78 @@ def test_a_wrong_path_is_undone():
         return loss.detach()
 
     return step
+
+
+class Diverged(Exception):
+    """An exception that keeps numbers in every way."""
+
+    def __init__(self, loss):
+        super().__init__("diverged", loss, [loss])
+        self.loss, self.history = loss, {"losses": [loss]}
+
+
+@pytest.mark.parametrize("fail", [
+    Diverged, KeyError, StopIteration, lambda loss: OSError(loss, "message"),
+    lambda loss: ExceptionGroup("several", [ValueError(loss)]),
+], ids=["class", "KeyError", "StopIteration", "OSError", "ExceptionGroup"])  # fmt: skip
+def test_numbers_in_exceptions(fail):
+    """An exception that leaves the function has plain numbers, and so have those behind it."""
+
+    def numbers(value):
+        if isinstance(value, BaseException):
+            kept = [value.args, vars(value), getattr(value, "value", None), value.__cause__]
+            return numbers([*kept, getattr(value, "errno", None), getattr(value, "exceptions", ())])
+        if isinstance(value, dict):
+            return numbers([*value.values()])
+        if isinstance(value, (list, tuple)):
+            return [number for item in value for number in numbers(item)]
+        return [] if value is None or type(value) is str else [value]
+
+    def step(x):
+        loss = x.sum().item()
+        try:
+            raise fail(loss)
+        except BaseException as error:
+            raise RuntimeError("bad", loss) from error
+
+    with pytest.raises(RuntimeError) as caught:
+        gj.trace(step)(gj.ones(2))
+    found = numbers(caught.value)
+    assert len(found) > 1 and all(type(number) is float for number in found)
+    assert json.loads(json.dumps(found)) == [2.0] * len(found)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_numbers_for_a_database():
+    """A database, which cannot be guarded, is given plain numbers, once each."""
+    table = sqlite3.connect(":memory:")
+    table.execute("create table losses (step, loss)")
+
+    @gj.trace
+    def step(x):
+        table.execute("insert into losses values (0, 0)")
+        table.execute("insert into losses values (1, ?)", (x.sum().item(),))
+
+    for number in range(3):
+        step(gj.full((1,), float(number)))
+    assert [*table.execute("select loss from losses where step = 1")] == [(0,), (1,), (2,)]
+    assert [*table.execute("select count(*) from losses")] == [(6,)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_numbers_that_are_told_apart():
+    """Where an error shows that something has told a number from what stands for one, the call
+
+    is made again with plain numbers, whatever the class of the error.
+    """
+
+    class Strict(dict):
+        def __missing__(self, key):
+            raise LookupError(f"type {key.__name__!r} is not supported")
+
+    known, kind = Strict({float: 2.0}), [type]
+    step = gj.trace(lambda x: x * known[kind[0](x.sum().item())])
+    assert [step(gj.ones(1)).item() for _ in range(3)] == [2, 2, 2]
 
 
 @trap(variants=3, replays=7)

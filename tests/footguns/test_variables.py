@@ -9,8 +9,12 @@ import array
 import contextvars
 import datetime
 import functools
+import importlib
+import io
+import itertools
 import os
 import random
+import sys
 import threading
 import time
 import types
@@ -457,6 +461,148 @@ def test_a_counter_of_calls():
         return x + count
 
     return step
+
+
+def doubler():
+    """A generator that is told numbers, and gives twice their sum."""
+    total = 0.0
+    while True:
+        total += (yield 2 * total) or 1.0
+
+
+class Spied:
+    """An object whose attributes may be read past what notes that."""
+
+    def __init__(self):
+        self.scale = 1.0
+
+
+SPIED = Spied()
+
+
+@pytest.mark.parametrize(("owner", "name", "args", "change"), [
+    ({"a": 1.0}, "get", ("a",), lambda owner, n: owner.update(a=float(n))),
+    ({"a": 1.0}, "setdefault", ("a",), lambda owner, n: owner.update(a=float(n))),
+    ([1.0], "__getitem__", (0,), lambda owner, n: owner.__setitem__(0, float(n))),
+    ([1.0], "__len__", (), lambda owner, n: owner.append(n)),
+    ([1.0, 2.0], "index", (2.0,), lambda owner, n: owner.insert(0, 1.0)),
+    ({1.0}, "__contains__", (2.0,), lambda owner, n: owner.add(float(n))),
+    (np.ones(2), "sum", (), lambda owner, n: owner.__setitem__(0, float(n))),
+    (np.ones(1), "item", (), lambda owner, n: owner.__setitem__(0, float(n))),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+@pytest.mark.parametrize("kept", [
+    lambda method: method, lambda method: functools.partial(method), lambda method: [method],
+], ids=["bound", "partial", "list"])  # fmt: skip
+@trap
+def test_built_in_methods(owner, name, args, change, kept):
+    """A built-in method of a container reads what that holds now, wherever the method is kept."""
+    owner = owner.copy()
+    method = kept(getattr(owner, name))
+
+    def step(x):
+        found = method[0] if isinstance(method, list) else method
+        return x * float(found(*args))
+
+    return step, lambda n: change(owner, n)
+
+
+@pytest.mark.parametrize(("make", "name", "args"), [
+    (list, "append", (1,)), (deque, "append", (1,)),
+    (lambda: deque(range(50)), "popleft", ()), (lambda: list(range(50)), "pop", ()),
+    (bytearray, "extend", (b"a",)), (io.StringIO, "write", ("a",)),
+    (lambda: iter(range(50)), "__next__", ()), (itertools.count, "__next__", ()),
+    (doubler, "send", (None,)), (lambda: contextvars.ContextVar("n"), "set", (1,)),
+    (lambda: SPIED, "__getattribute__", ("scale",)),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+@pytest.mark.parametrize("is_default", [False, True], ids=["closure", "default"])
+def test_built_in_methods_that_change_things(make, name, args, is_default):
+    """A built-in method that changes what it is bound to does so in each call."""
+
+    def run(wrap):
+        owner = make()
+        SPIED.scale, found = 1.0, []
+        method = getattr(owner, name)
+        step = (lambda x, m=method: (x, m(*args))) if is_default else lambda x: (x, method(*args))
+        step = wrap(step)
+        for number in range(6):
+            found.append(step(gj.ones(1))[1])
+            SPIED.scale = float(number)
+        found = [value for value in found if not isinstance(value, contextvars.Token)]
+        return found, owner.getvalue() if name == "write" else owner
+
+    with pytest.warns(UserWarning, match="every call changes|cannot be"):
+        found, owner = run(gj.trace)
+    expected, other = run(lambda function: function)
+    assert found == expected
+    assert owner == other or not isinstance(owner, (list, dict, deque, bytearray, str))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("draw", [
+    np.random.rand, np.random.default_rng(0).random, np.random.RandomState(0).rand,
+    random.random, datetime.datetime.now,
+], ids=lambda draw: draw.__name__)  # fmt: skip
+def test_methods_that_draw(draw):
+    """A method of a generator, or of the clock, gives another value at each call."""
+    step = gj.trace(lambda x: (x, str(draw())))
+    found = {step(gj.ones(1))[1] for _ in range(6)}
+    assert len(found) == 6
+    assert "cannot be guarded" in step.eager_reason or "other values" in step.eager_reason
+
+
+def of_local_sys():
+    import sys
+
+    return sys.modules["an_option"].rate
+
+
+@pytest.mark.filterwarnings("ignore::graphjit.errors.TraceWarning")
+@pytest.mark.parametrize("rate", [
+    lambda: sys.modules["an_option"].rate, of_local_sys, lambda: __import__("an_option").rate,
+    lambda: importlib.import_module("an_option").rate,
+], ids=["sys", "local sys", "__import__", "import_module"])  # fmt: skip
+@trap(eager="sys.modules|__import__|import_module|importlib")
+def test_modules_that_are_looked_up(rate):
+    """A function that finds modules by their names given as text runs eagerly."""
+    module = sys.modules.setdefault("an_option", types.ModuleType("an_option"))
+    module.rate = 1.0
+    return lambda x: x * rate(), lambda n: setattr(module, "rate", float(n))
+
+
+@pytest.mark.parametrize("is_method", [False, True], ids=["function", "method"])
+@trap
+def test_functions_by_type(is_method):
+    """What `singledispatch` has registered is followed, and compared, as it is at each call."""
+    factors = [1.0]
+
+    def scaled(x):
+        return x * factors[0]
+
+    if is_method:
+        class Scaled:
+            scale = functools.singledispatchmethod(lambda self, x: x)
+
+        vars(Scaled)["scale"].register(gj.Tensor, lambda self, x: scaled(x))
+        register = vars(Scaled)["scale"].register
+    else:
+        scale = functools.singledispatch(lambda x: x)
+        scale.register(gj.Tensor, scaled)
+        register = scale.register
+
+    def change(n):
+        factors[0] = float(n)
+        if n == 3:
+            register(gj.Tensor, (lambda self, x: x + 100) if is_method else (lambda x: x + 100))
+
+    return (lambda x: Scaled().scale(x)) if is_method else lambda x: scale(x), change
+
+
+@trap
+def test_functions_in_a_read_only_table():
+    """Functions in a `MappingProxyType` are followed."""
+    factors = [1.0]
+    table = types.MappingProxyType({"scale": lambda x: x * factors[0]})
+    return lambda x: table["scale"](x), lambda n: factors.append(factors.pop() + n)
 
 
 @trap
