@@ -97,3 +97,10 @@ def telling_module(value: Any) -> frozenset[str]:
         return frozenset()
     home = value.__name__ if isinstance(value, ModuleType) else value.__module__
     return TELLING & {str(home).partition(".")[0].lstrip("_")}
+
+
+def home(function: Any) -> str:
+    """The module that a built-in function, or the class of a built-in method, is from."""
+    owner = function.__self__
+    kind = owner if isinstance(owner, type) else type(owner)
+    return str(function.__module__ or kind.__module__)

@@ -45,7 +45,7 @@ from .guards import (
     items_of,
     snapshot,
 )
-from .libraries import is_impure, is_library, telling_module
+from .libraries import home, is_impure, is_library, telling_module
 from .lookups import Sought, lookups
 from .mode import MODE
 from .parts import dispatches, has_space, is_extension, is_path, label, makes_up, parts
@@ -446,7 +446,7 @@ class Reads:
         elif isinstance(value, ModuleType):
             self._module(value)
         elif isinstance(value, BuiltinFunctionType):
-            self._library_function(value, _home(value))
+            self._library_function(value, home(value))
         elif has_space(value):
             self.spaces.append(value)
         elif is_path(value) and is_impure("pathlib", self.names):
@@ -562,13 +562,6 @@ def _finds_modules(function: FunctionType) -> bool:
     bases = {base for base, name in lookups(code).loaded if name == "modules"}
     is_local = "" in bases and "sys" in imports(code, known.get("__package__") or "")
     return is_local or any(known.get(base) is sys for base in bases)
-
-
-def _home(function: Any) -> str:
-    """The module that a built-in function, or the class of a built-in method, is from."""
-    owner = function.__self__
-    kind = owner if isinstance(owner, type) else type(owner)
-    return str(function.__module__ or kind.__module__)
 
 
 class WatchedModule(ModuleType):

@@ -273,7 +273,6 @@ x1 = T.autograd.grad(loss({r}), [{p}], create_graph=True, allow_unused=True)[0]
 h0.value = T.ones(2)
 {p}.data = data({k}, {p}.shape, 'float64').to({p}.dtype) | loss({m}({r})).backward() | x3 = {r} * 2
 {r}[-1].retain_grad() | {r}[0].register_hook(lambda g: g * 2)
-{o}.param_groups[0]['params'] = [{p}]
 x6 = T.autograd.grad(loss({r}), {r}[0], allow_unused=True)[0]
 x6 = T.autograd.grad(loss({r}), {r}[-1], create_graph=True)[0] | {r}[0].data.mul_(2)
 """
