@@ -551,9 +551,8 @@ class Reads:
     def _import(self, name: str) -> None:
         """Follow a module that a function imports itself; none is there yet at a first import."""
         if name in sys.modules:
-            self._reach(sys.modules[name])
-        else:
-            self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
+            return self._reach(sys.modules[name])
+        self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
 
 
 def _finds_modules(function: FunctionType) -> bool:
