@@ -29,7 +29,7 @@ class Call:
     kwargs: dict[str, Any]
     tensors: list[Tensor]
     numbers: list[float]
-    counting: set[int | str]
+    counting: frozenset[int | str]
 
     def ints(self) -> Iterator[tuple[int | str, int]]:
         """The ints among the arguments, by slot."""

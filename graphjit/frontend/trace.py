@@ -78,7 +78,7 @@ class Traced:
         self.exact = False
         #: ints that were arguments, by position or name, and which of them have changed
         self.ints: dict[int | str, int] = {}
-        self.counting: set[int | str] = set()
+        self.counting: frozenset[int | str] = frozenset()
         self.eager_reason: str | None = None
         self.refused: dict[Hashable, str] = {}
         self.attempts: list[Attempt] = []
@@ -162,7 +162,7 @@ class Traced:
         """
         before = {slot: self.ints.setdefault(slot, value) for slot, value in call.ints()}
         changed = {slot for slot, value in call.ints() if before[slot] != value} - self.counting
-        self.counting |= changed
+        self.counting |= changed  # calls that are under way keep theirs
         return bool(changed)
 
     def _replay(self, variant: Variant, call: Call) -> tuple[Stop | None, Any]:
