@@ -191,7 +191,7 @@ def guards_of(depth):
 
 def test_the_cost_of_guards():
     """Checking that nothing has changed takes the same for a model of 2 and of 200 layers."""
-    assert guards_of(200) == guards_of(2) < 40
+    assert guards_of(200) == guards_of(2) < 50
 
 
 class Trainer:
