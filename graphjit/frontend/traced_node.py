@@ -92,9 +92,14 @@ class Again:
 
 
 class _StandIns:
-    """Tensors next to those from outside on the tape, for a forward that is run again."""
+    """Tensors next to those from outside on the tape, for a forward that is run again.
 
-    def __init__(self) -> None:
+    `edges` has, by id of the tensors, where gradients of those that required grad went at the
+    replay: they may not require it any more.
+    """
+
+    def __init__(self, edges: dict[int, Any]) -> None:
+        self.edges = edges
         self.pairs: dict[int, tuple[Tensor, Tensor]] = {}
         #: copies of arrays as they were, and the arrays
         self.copies: list[tuple[np.ndarray, np.ndarray]] = []
@@ -108,15 +113,26 @@ class _StandIns:
         """
         pair = self.pairs.get(id(tensor))
         if pair is None:
-            with grad_mode(True):
-                stand_in = TENSORS.permute(tensor, dims=tuple(range(tensor._array.ndim)))
-            stand_in._view = None
+            stand_in = self._beside(tensor)
             stand_in._array = tensor._array if array is None else array
             if array is not None and before is not None:
                 stand_in._array = before.copy(order="K")
                 self.copies.append((stand_in._array, array))
             pair = self.pairs[id(tensor)] = tensor, stand_in
         return pair[1]
+
+    def _beside(self, tensor: Tensor) -> Tensor:
+        """A tensor whose gradients go where those of `tensor` went."""
+        leaf, edge = Tensor._of(tensor._array), self.edges.get(id(tensor))
+        if edge is None:
+            return leaf
+        leaf._requires_grad = True
+        with grad_mode(True):
+            stand_in: Tensor = TENSORS.permute(leaf, dims=tuple(range(tensor._array.ndim)))
+        assert stand_in._grad_fn is not None
+        stand_in._grad_fn.edges = (edge,)
+        stand_in._view = None
+        return stand_in
 
     def renew(self) -> None:
         """Have them hold the arrays of now, and what is in them, as leaves kept by the tape do."""
@@ -306,7 +322,12 @@ class TracedNode(TapeNode):
 
     def recomputed(self, grads: Sequence[Any]) -> Sequence[Tensor]:
         self._begin(grads)
-        return self._forward(_StandIns())
+        return self._forward(self._stand_ins())
+
+    def _stand_ins(self) -> _StandIns:
+        owners = [tensor_of(owner, self.tensors) for owner in self.differentiated.owners]
+        pairs = zip(owners, self.edges, strict=True)
+        return _StandIns({id(tensor): edge for tensor, edge in pairs})
 
     def _begin(self, grads: Sequence[Any]) -> dict[int, Sequence[Any]]:
         """Walks by number, and their cotangents; none if there are too many.
@@ -351,7 +372,7 @@ class TracedNode(TapeNode):
 
     def _run_again(self, grads: Sequence[Any], wrap: bool) -> list[Any]:
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
-        stand_ins, create_graph = _StandIns(), wrap and MODE.grad
+        stand_ins, create_graph = self._stand_ins(), wrap and MODE.grad
         roots = self._forward(stand_ins)
         wanted = [stand_ins.of(tensor_of(o, self.tensors)) for o in self.differentiated.owners]
         given = [grads[k] if wrap else Tensor._of(np.asarray(grads[k])) for k in self.present]

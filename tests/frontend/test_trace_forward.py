@@ -535,3 +535,26 @@ def test_what_no_backward_can_reach_any_more_keeps_nothing_aside():
     for loss in losses:
         loss.backward()
     assert len(WAITING) == before - 3  # the first call was recorded
+
+
+def test_a_parameter_that_does_not_require_grad_any_more_is_gone_back_to():
+    """Run again, the forward had no tape where its tensors had ceased to require grad."""
+
+    def gradients(traced):
+        p = gj.tensor([0.5, 0.7]).requires_grad_()
+
+        def function():
+            h = p.exp()
+            return h, h * p
+
+        call = gj.trace(function) if traced else function
+        for _ in range(2 * traced):
+            call()
+        (h, result), (_, other) = call(), call()
+        p.requires_grad_(False)
+        found = gj.autograd.grad(result.sum(), h)
+        h.retain_grad()
+        other.sum().backward()
+        return np.stack([found[0].numpy(), p.grad.numpy()])
+
+    np.testing.assert_allclose(gradients(True), gradients(False), 1e-6)

@@ -109,7 +109,8 @@ INPLACE = """
 {w}.index_put_(({i}.long().abs() % 2,), {t}) | {w}[{s}] = {w}[{s}] | {w}[1:] = {w}[:-1]
 {w}.copy_({w}.flip(0))
 {w}.masked_fill_({t} > {n}, {n}) | {w}[[0, -1]] = {n} | {w}.round_() | {w}.abs_().sqrt_()
-{w}.sin_() | {w}.square_() | {w}.mul_({p}) | {w}.div_({p}) | {w}.pow_(2) | {w}[{w} > {n}] = {n}
+{w}.sin_() | {w}.clamp_(-2, 2).square_() | {w}.mul_({p}) | {w}.div_({p}) | {w}.clamp_(-2, 2).pow_(2)
+{w}[{w} > {n}] = {n}
 """
 
 RANDOM_INPLACE = """
