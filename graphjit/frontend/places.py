@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .dispatch import apply
+from .mode import grad_mode
 from .recording import (
     Argument,
     AttributeTensor,
@@ -73,7 +74,10 @@ def existing_result(out: Existing, tensors: Sequence[Tensor]) -> Tensor:
     if out.same:
         return base
     detached = out.detached or (base._requires_grad and not out.requires_grad)
-    return _seen_through(base.detach() if detached else base, out.chain)
+    if detached:
+        return _seen_through(base.detach(), out.chain)
+    with grad_mode(True):  # as where the function has made it, whatever holds around the call
+        return _seen_through(base, out.chain)
 
 
 def _seen_through(base: Tensor, chain: Chain) -> Tensor:

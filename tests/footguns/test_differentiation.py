@@ -528,3 +528,22 @@ def test_a_result_beside_itself_detached():
             return alone, weight.grad, str(error).split("version")[0]
 
     return step
+
+
+@trap(variants=1, arguments=lambda call: (gj.ones(4, requires_grad=True),))
+def test_a_view_under_enable_grad():
+    """A view of an argument, made under `enable_grad` in a call under `no_grad`, has its tape."""
+
+    @traced
+    def part(x):
+        with gj.enable_grad():
+            return x[1:]
+
+    def step(x):
+        with gj.no_grad():
+            result = part(x)
+        if result.requires_grad:
+            result.sum().backward()
+        return x.grad
+
+    return step
