@@ -17,6 +17,11 @@ MARKS = {float: object(), int: object()}
 LARGE = 1 << 61
 
 
+def fits(number: int) -> bool:
+    """Whether an int may stand for one that is computed with in int64."""
+    return -LARGE < number < LARGE
+
+
 @dataclass(slots=True)
 class Call:
     """The arguments of one call; `tensors` and `numbers` are those among them.
@@ -34,7 +39,7 @@ class Call:
     def ints(self) -> Iterator[tuple[int | str, int]]:
         """The ints among the arguments, by slot."""
         for slots in (enumerate(self.args), self.kwargs.items()):
-            yield from ((slot, a) for slot, a in slots if type(a) is int and -LARGE < a < LARGE)
+            yield from ((slot, a) for slot, a in slots if type(a) is int and fits(a))
 
     def masked(self, exact: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments with a mark in place of each number, unless they count by value."""
@@ -58,7 +63,7 @@ class Call:
     def _replaced(self, change: Callable[[float], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         def new(slot: int | str, value: Any) -> Any:
             kind = type(value)
-            counts = kind is int and slot in self.counting and -LARGE < value < LARGE
+            counts = kind is int and slot in self.counting and fits(value)
             return change(value) if counts or kind is float else value
 
         args = tuple([new(slot, value) for slot, value in enumerate(self.args)])

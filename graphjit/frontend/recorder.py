@@ -18,6 +18,7 @@ from ..dtypes import DType
 from ..errors import user_location
 from ..ir.graph import Builder, Node, Value
 from ..ops.core import OPS, Namespace, Op
+from .call import fits
 from .dispatch import scatter_views, spec_of
 from .mode import MODE
 from .plain import own_dict
@@ -471,7 +472,7 @@ class Recorder:
         key = (id(owner), name)
         if type(value) not in (int, float) or self.exact or self.refusal is not None:
             return value
-        if not -(1 << 61) < value < 1 << 61 and type(value) is int:
+        if type(value) is int and not fits(value):
             return value
         if key not in self.carried:
             from .tensor import Tensor

@@ -1,4 +1,4 @@
-"""Numbers of a recording that are other ones at each replay: `.item()`, and float arguments.
+"""Numbers of a recording that are other ones at each replay: `.item()`, and number arguments.
 
 A `SymNumber` stands for a Python int or float. Arithmetic on it is recorded as float64 or int64 ops
 on a 0-d tensor; a comparison is a guard point for its outcome; whatever needs the number itself

@@ -12,7 +12,7 @@ import numpy as np
 from ..dtypes import default_float
 from ..ir.interp import DONE
 from .bytecode import tells_same
-from .call import LARGE, MARKS
+from .call import MARKS, fits
 from .guards import (
     ABSENT,
     AnyGuard,
@@ -250,11 +250,11 @@ class Variant:
                 continue
             if type(arg) is not kind:
                 return None
-            if kind is float or (kind is int and -LARGE < arg < LARGE):
+            if kind in MARKS:
+                if kind is int and not fits(arg):
+                    return None
                 numbers.append(arg)
                 continue
-            if kind is int:
-                return None
             array = arg._array
             if (
                 array.shape != shape
@@ -311,7 +311,7 @@ class Variant:
             value = number.read()
             if (type(value),) != number.kind:
                 return False
-            if type(value) is int and not -(1 << 61) < value < 1 << 61:
+            if type(value) is int and not fits(value):
                 return False
         for attribute in self.binding.attributes:
             tensor = attribute.read()
