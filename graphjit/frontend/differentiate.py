@@ -190,7 +190,7 @@ def _verify(
     wanted = [leaf(tensor_of(owner, arguments)) for owner in owners.values()]
     try:
         with grad_mode(True):
-            found = grad(again.forward(known), wanted, cotangents, allow_unused=True)
+            found = grad(again.forward(known, {}), wanted, cotangents, allow_unused=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise TraceRefused(f"a backward that is yet to come would fail: {reason}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,7 @@ def finish(
     for tensor in everything:
         tensor._tracked()  # so that a view of what was written has found its place on the tape
     roots = _differentiable(recorder, everything)
+    _check_ends(recorder, everything, roots)
     outputs, values, orders = _results(recorder, everything, numbers, roots, outside)
     first_seen = len(values)
     values += [point.value for point in recorder.points if point.value is not None]
@@ -145,6 +146,35 @@ def _differentiable(recorder: Recorder, results: Sequence[Tensor]) -> list[Tenso
         if alive and recorder.entry(tensor).root.source is None:
             found[id(tensor)] = tensor
     return list(found.values())
+
+
+def _check_ends(recorder: Recorder, results: Sequence[Tensor], roots: Sequence[Tensor]) -> None:
+    """Each replay makes views of tensors from outside, and ends of used-up tapes, by themselves:
+
+    without hooks, and so that no way back leads there from another result.
+    """
+    first = recorder.first_node
+    made = {t._grad_fn for t in results if t._requires_grad and t._grad_fn is not None}
+    made = {node for node in made if node.sequence >= first}
+    ends = made.difference([root._grad_fn for root in roots])
+    if not ends:
+        return
+    if not ends.isdisjoint(_behind(made, first)):
+        recorder.refuse("a result depends on another one that is a view, or behind a used-up tape")
+    views = {node for node in ends if not _is_used_up(node)}
+    if any(node.hooks or node.watchers for node in ends | _behind(views, first)):
+        recorder.refuse("a hook waits for a backward outside of the traced function")
+
+
+def _behind(nodes: Iterable[Node], first: int) -> set[Node]:
+    """All nodes from number `first` on that the ways back from `nodes` come by, after these."""
+    waiting, seen = list(nodes), set()
+    while waiting:
+        for edge in waiting.pop().edges:
+            if type(edge) is tuple and edge[0] not in seen and edge[0].sequence >= first:
+                seen.add(edge[0])
+                waiting.append(edge[0])
+    return seen
 
 
 def _is_used_up(node: Node) -> bool:

@@ -43,9 +43,17 @@ def passed_array(
 
 
 def fresh_result(
-    out: Fresh, outputs: Sequence[np.ndarray], bases: dict[int, Tensor], node: Node | None
+    out: Fresh,
+    outputs: Sequence[np.ndarray],
+    bases: dict[int, Tensor],
+    ends: dict[int, Node],
+    node: Node | None,
 ) -> Tensor:
-    """A tensor that the call has computed. `bases` has what several results are views of."""
+    """A tensor that the call has computed.
+
+    `bases` has what several results are views of, and `ends`, by id of those of the recorded call,
+    nodes of used-up tapes.
+    """
     if out.chain is None:
         tensor = Tensor._of(outputs[out.place])
     else:
@@ -56,9 +64,11 @@ def fresh_result(
             tensor = Tensor._of(tensor._array)
     if out.requires_grad:
         tensor._requires_grad = True
-        tensor._grad_fn, tensor._output_number = out.tape
+        end, tensor._output_number = out.tape
         if out.cotangent is not None:
             tensor._grad_fn, tensor._output_number = node, out.cotangent
+        elif end is not None:
+            tensor._grad_fn = ends.setdefault(id(end), end.twin())
     return tensor
 
 

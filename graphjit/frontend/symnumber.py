@@ -491,13 +491,19 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
 
 # --- everything else shows the number -------------------------------------------------------------
 
+#: errors that name a SymNumber are looked at again (`name_types`)
+_LACKED_BY_FLOATS = {
+    "__index__": "'SymNumber' object cannot be interpreted as an integer",
+    "__invert__": "bad operand type for unary ~: 'SymNumber'",
+}
+
 
 def _shown(name: str) -> None:
     def method(self: SymNumber, *args: Any) -> Any:
         number = self.plain()
         function = getattr(type(number), name, None)
-        if function is None:  # what an int has and a float lacks
-            raise TypeError(f"'{type(number).__name__}' object cannot be interpreted as an integer")
+        if function is None:
+            raise TypeError(_LACKED_BY_FLOATS[name])
         return function(number, *map(plain, args))
 
     setattr(SymNumber, name, method)

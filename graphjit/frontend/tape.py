@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache
 from heapq import heappop, heappush
 from sys import getrefcount
@@ -90,6 +91,13 @@ class Node(_Unobserved):
     def name(self) -> str:
         """The class name, as printed in `grad_fn=<...>`."""
         return type(self).__name__
+
+    def twin(self) -> Node:
+        """Another node like this one, without its hooks."""
+        other = copy(self)
+        other.hooks = other.watchers = None
+        other.sequence = next(sequence)
+        return other
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(grad_inputs, grad_outputs)` in backward; it may return other grad_inputs."""

@@ -5,7 +5,8 @@ Reads the backward that `differentiate` has cut off; compiles it when it is firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ from .recording import Argument, Captured
 from .tape import FREED, TENSORS, raise_modified
 from .tape import Node as TapeNode
 from .tensor import Tensor
-from .waiting import WAITING, wait
+from .waiting import done, wait
 
 #: with more results than this, a backward from only some of them runs the forward again
 MAX_ALONE = 8
@@ -31,6 +32,8 @@ MAX_ALONE = 8
 #: where a tensor is found at a replay
 Owner = Argument | Captured
 Compile = Callable[[Graph, Sequence[tuple[int, ...]]], Any]
+#: of a tensor: array, version counter, its count
+Counted = tuple[np.ndarray, list[int], int]
 
 
 def tensor_of(owner: Owner, arguments: Sequence[Tensor]) -> Tensor:
@@ -69,18 +72,18 @@ class Again:
     inputs: list[tuple[Value, Owner | int]]
     roots: Sequence[Value]
 
-    def forward(self, known: dict[Value, Tensor]) -> list[Tensor]:
-        """The roots, on a tape; `known` gets all else.
+    def forward(self, known: dict[Value, Tensor], results: dict[Value, Result]) -> list[Tensor]:
+        """The roots, on a tape; `known` gets all else, and `results` take the place of some of it.
 
         To have gradients of no more than what the function did, what stands for tensors from
         outside is to have no part of their tape: it would be gone back over, their hooks be called.
         """
         with grad_mode(True):
             for node in self.nodes:
-                self._run(node, known)
+                self._run(node, known, results)
         return [known[root] for root in self.roots]
 
-    def _run(self, node: Node, known: dict[Value, Tensor]) -> None:
+    def _run(self, node: Node, known: dict[Value, Tensor], results: dict[Value, Result]) -> None:
         operands = [known[v] for v in node.inputs]
         follows = self.followed.get(node)
         if follows is not None:
@@ -88,7 +91,39 @@ class Again:
             operands = [x if follow else x.detach() for x, follow in pairs]
         outputs = apply(node.op, operands, node.kwargs)  # type: ignore[arg-type]
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        for value, tensor in zip(node.outputs, outputs, strict=True):
+            if value in results and tensor._view is None:
+                results[value].replace(tensor)
         known.update(zip(node.outputs, outputs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result of a replay that the tape of eager code would have kept.
+
+    Attributes:
+        written: whether it has been written to since.
+    """
+
+    counted: Counted
+    written: bool
+
+    def replace(self, output: Tensor) -> None:
+        """Have the output of an op be this, for the tape too: it may be written to later.
+
+        Once written to, it lends its version counter only.
+        """
+        before, node = output._array, output._grad_fn
+        array, counter, count = self.counted
+        if self.written:
+            array = before
+        output._array, output._version = array, counter
+        if node is not None and node.saved:
+            node.saved = tuple([array if entry is before else entry for entry in node.saved])
+            node.versions = tuple([
+                (array, counter, count) if row[0] is before else row for row in node.versions
+            ])
+            node.arrays = None
 
 
 class _StandIns:
@@ -174,7 +209,7 @@ class Differentiated:
         inner: the numbers of the results that others have been computed from.
         rivals: for each cotangent, those after whose backward its own cannot be run any more.
         compile: makes an executable of a graph and the strides of its inputs.
-        compiled: walks by number, and in `read` what `compared_by` has found for each.
+        compiled: walks by number, and in `read` what `read_by` has found for each.
     """
 
     joint: Graph
@@ -213,14 +248,13 @@ class Differentiated:
             if not isinstance(place, int)
         }
         node.tensors = tuple(tensors)
-        node.seen = tuple([(t._version[0], t._array) for t in self._inputs(node.tensors)])
+        node.seen = tuple([_counted(tensor_of(owner, tensors)) for owner in self.read_again()])
         wait(node)
         return node
 
-    def _inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The tensors that running the forward again reads."""
-        owners = [place for _, place in self.again.inputs if not isinstance(place, int)]
-        return [tensor_of(owner, tensors) for owner in owners]
+    def read_again(self) -> list[Owner]:
+        """Where the tensors are that running the forward again reads."""
+        return [place for _, place in self.again.inputs if not isinstance(place, int)]
 
     def run(self, number: int, arrays: Sequence[np.ndarray], grads: Sequence[Any]) -> list[Any]:
         """The gradients of the owners by a walk, by number; None where there is none."""
@@ -245,17 +279,14 @@ class Differentiated:
                 self.compiled[number] = self._compiled(number)
             return self.compiled[number]
 
-    def compared_by(self, number: int) -> frozenset[int]:
-        """Which of `watched` must not have been written to before a walk.
-
-        Versions tell too late that what is computed again should have been copied.
-        """
+    def read_by(self, number: int) -> frozenset[int]:
+        """Which of `watched` a walk computes something from again, as they were."""
         if number not in self.read:
             graph = self._backward(number)
             operands = {v for node in graph.nodes for v in node.inputs}.union(graph.outputs)
             then = [p for v, p in zip(self.halves.kept, self.places) if v in operands]
             again = [k for k, place in enumerate(self.watched) if place in then]
-            self.read[number] = self.compared[number].union(again)
+            self.read[number] = frozenset(again)
         return self.read[number]
 
     def _cotangents(self, number: int) -> list[Value]:
@@ -279,12 +310,12 @@ class TracedNode(TapeNode):
                  "spent")  # fmt: skip
     differentiated: Differentiated
     tensors: tuple[Tensor, ...]
-    #: versions and arrays of the tensors that running the forward again reads
-    seen: tuple[tuple[int, np.ndarray], ...]
-    #: by id, arrays as they were before a write that no version has told of
+    #: of the tensors that running the forward again reads
+    seen: tuple[Counted, ...]
+    #: by id, arrays as they were before they were written to
     before: dict[int, np.ndarray]
-    #: by number among `watched`: array, version counter, its count
-    counted: dict[int, tuple[np.ndarray, list[int], int]]
+    #: by number among `watched`
+    counted: dict[int, Counted]
     #: cotangents of the last backward, and those of all that have used up their part of the tape
     present: list[int]
     spent: set[int]
@@ -305,13 +336,24 @@ class TracedNode(TapeNode):
         `copies`, by id, are those of all nodes; None for arrays that do not share memory with it.
         """
         read = (self.saved or ())[: len(self.differentiated.strides)]
-        for mine in (*read, *(array for _, array in self.seen)):
+        for mine in (*read, *(array for array, _, _ in self.seen)):
             if id(mine) not in copies:
                 shares = np.may_share_memory(mine, array)
                 copies[id(mine)] = mine.copy(order="K") if shares else None
             copy = copies[id(mine)]
             if copy is not None:
                 self.before.setdefault(id(mine), copy)
+
+    def keep_read(self, version: list[int], copies: dict[int, np.ndarray]) -> None:
+        """Keep what was read from tensors with this version counter as it is.
+
+        `copies`, by id of the arrays, are those of all nodes.
+        """
+        for array, counter, _ in self.seen:
+            if counter is version and id(array) not in self.before:
+                if id(array) not in copies:
+                    copies[id(array)] = array.copy(order="K")
+                self.before[id(array)] = copies[id(array)]
 
     def gradients(self, F: Any, grads: list[Any], wrap: bool) -> list[Any]:
         walks = self._begin(grads)
@@ -348,8 +390,13 @@ class TracedNode(TapeNode):
 
     def _compare(self, walks: Iterable[int]) -> None:
         """RuntimeError if something that the tape has kept for these walks has been written to."""
-        compared = frozenset().union(*map(self.differentiated.compared_by, walks))
-        self.versions = tuple([row for number, row in self.counted.items() if number in compared])
+        made = self.differentiated
+        compared = frozenset().union(*[made.compared[walk] for walk in walks])
+        read = frozenset().union(*map(made.read_by, walks))
+        self.versions = tuple([
+            row for number, row in self.counted.items()
+            if number in compared or (number in read and id(row[0]) not in self.before)
+        ])
         self._unpack(False)
 
     def _run(self, walk: int, grads: Sequence[Any]) -> list[Any]:
@@ -368,7 +415,7 @@ class TracedNode(TapeNode):
         if all(self.spent & rivals for rivals in self.differentiated.rivals):
             self.saved = self.arrays = None
             self.tensors, self.seen, self.before, self.counted = (), (), {}, {}
-            WAITING.pop(id(self), None)
+            done(id(self))
 
     def _run_again(self, grads: Sequence[Any], wrap: bool) -> list[Any]:
         """Gradients from the tape of the forward, run again; they can be differentiated too."""
@@ -386,21 +433,32 @@ class TracedNode(TapeNode):
     def _forward(self, stand_ins: _StandIns) -> list[Tensor]:
         """The results, on the tape of the forward that is run again on what it had read.
 
-        RuntimeError if versions tell of writes to that.
+        RuntimeError if versions tell of writes to that and no copy was put aside.
         """
         made, tensors, saved = self.differentiated, self.tensors, self.saved
         assert saved is not None
-        for tensor, (version, array) in zip(made._inputs(tensors), self.seen, strict=True):
-            if tensor._version[0] != version:
-                raise_modified(self, tensor._array, tensor._version[0], version)
-            stand_ins.of(tensor, array, self.before.get(id(array)))
+        compared = {id(counter) for _, counter, _ in self.counted.values()}
+        for owner, (array, counter, count) in zip(made.read_again(), self.seen, strict=True):
+            before = self.before.get(id(array))
+            if counter[0] != count and before is None:
+                raise_modified(self, array, counter[0], count)
+            stand_in = stand_ins.of(tensor_of(owner, tensors), array, before)
+            if id(counter) in compared:
+                stand_in._version = counter
         known = {
             value: Tensor._of(saved[place])
             if isinstance(place, int)
             else stand_ins.of(tensor_of(place, tensors))
             for value, place in made.again.inputs
         }
-        roots = made.again.forward(known)
+        results: dict[Value, Result] = {}
+        for number, row in self.counted.items():
+            place = made.watched[number]
+            if isinstance(place, int):
+                written = row[1][0] != row[2] or id(row[0]) in self.before
+                results[made.shared[place]] = Result(row, written)
+        with _as_of([*self.seen, *self.counted.values()]):
+            roots = made.again.forward(known, results)
         stand_ins.renew()
         for place, array in zip(made.places, saved):
             if isinstance(place, int) and place in made.shared and id(array) in self.before:
@@ -408,8 +466,21 @@ class TracedNode(TapeNode):
         return roots
 
 
-def _counted(tensor: Tensor) -> tuple[np.ndarray, list[int], int]:
+def _counted(tensor: Tensor) -> Counted:
     return tensor._array, tensor._version, tensor._version[0]
+
+
+@contextmanager
+def _as_of(seen: Iterable[Counted]) -> Iterator[None]:
+    """Have version counters stand where they stood: what a tape keeps meanwhile is from then."""
+    moved = {id(counter): (counter, counter[0] - count) for _, counter, count in seen}.values()
+    for counter, steps in moved:
+        counter[0] -= steps
+    try:
+        yield
+    finally:
+        for counter, steps in moved:
+            counter[0] += steps
 
 
 def _total(parts: Sequence[Any]) -> Any:

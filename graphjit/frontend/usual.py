@@ -118,6 +118,8 @@ class _Writer:
         self.tensors = [f"t{i}" for i, row in enumerate(rows) if row[0] not in (None, *MARKS)]
         self.numbers = [f"t{i}" for i, row in enumerate(rows) if row[0] in MARKS]
         self.grads = self._grads()
+        #: the names of nodes of used-up tapes
+        self.ends: dict[Any, str] = {}
 
     def _grads(self) -> dict[int, Tensor]:
         """The gradients to be kept by `Grads`: output place -> owner."""
@@ -305,7 +307,11 @@ class _Writer:
             yield f"{result}._version = [0]"
             if out.requires_grad:
                 yield f"{result}._requires_grad = True"
-                yield f"{result}._grad_fn, {result}._output_number = {self.name(out.tape)}"
+                end, number = out.tape
+                if end is not None and end not in self.ends:
+                    self.ends[end] = f"e{len(self.ends)}"
+                    yield f"{self.ends[end]} = {self.name(end)}.twin()"
+                yield f"{result}._grad_fn, {result}._output_number = {self.ends.get(end)}, {number}"
 
     def _result(self) -> str:
         """The tree of the result, as an expression."""

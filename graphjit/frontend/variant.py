@@ -49,7 +49,7 @@ from .recording import (
 from .state import CARRIED, VERSIONS
 from .tensor import Tensor
 from .usual import Usual, usual_call
-from .waiting import WAITING, DataVersion, about_to_write, keep_aside
+from .waiting import WAITING, about_to_write, keep_aside
 
 #: replays after which a variant gets a function for its usual call
 SETTLED = 2
@@ -189,9 +189,8 @@ class Variant:
         ]
         self.written = _found_again(recording.written)
         self.versioned = _found_again(recording.versioned)
-        #: what is written to and no version tells of, but for arguments where it may tell
-        self.untold = _untold(recording)
-        self.versioned_arguments = [p for p in self.versioned if isinstance(p, int)]
+        versioned = set(recording.versioned)
+        self.untold = _found_again(s for s in recording.written if s not in versioned)
         self.added_to = [source for source in self.written if isinstance(source, GradOf)]
         self.captured_roots = {id(_owner(array)) for _, array in self.binding.captured}
         self.written_roots = {id(_owner(t._array)) for t in self.written if isinstance(t, Tensor)}
@@ -427,11 +426,11 @@ class Variant:
         return self._stop(stopped, outputs), None
 
     def about_to_run(self, tensors: Sequence[Tensor]) -> None:
-        """Have other replays keep what a run writes to and no version tells of."""
+        """Have other replays keep what a run writes to."""
         for tensor in _tensors(self.untold, tensors):
             keep_aside(tensor._array)
-        for position in self.versioned_arguments:
-            about_to_write(tensors[position])
+        for tensor in _tensors(self.versioned, tensors):
+            about_to_write(tensor)
 
     def recover(self, tensors: Sequence[Tensor], outputs: list[np.ndarray]) -> None:
         """After an interrupt: complete a call whose run had ended.
@@ -481,9 +480,10 @@ class Variant:
         node = None if recording.backward is None else recording.backward.node(tensors, outputs)
         results: list[Any] = []
         bases: dict[int, Tensor] = {}
+        ends: dict[int, Any] = {}
         for out in recording.outputs:
             if isinstance(out, Fresh):
-                results.append(fresh_result(out, outputs, bases, node))
+                results.append(fresh_result(out, outputs, bases, ends, node))
             elif isinstance(out, Existing):
                 results.append(existing_result(out, tensors))
             elif isinstance(out, Number):
@@ -521,16 +521,6 @@ def _found_again(sources: Iterable[Source]) -> list[Tensor | int | GradOf]:
         elif isinstance(source, GradOf):
             table.append(source)
     return table
-
-
-def _untold(recording: Recording) -> list[Tensor | int | GradOf]:
-    versioned = set(recording.versioned)
-    sources = [source for source in recording.written if source not in versioned]
-    sources += [
-        source for source in versioned
-        if isinstance(source, Captured) and isinstance(source.tensor._version, DataVersion)
-    ]  # fmt: skip
-    return _found_again(sources)
 
 
 def _tensors(

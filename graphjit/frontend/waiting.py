@@ -1,9 +1,9 @@
-"""Replays whose backward may be yet to come, and writes that version counters do not tell of.
+"""Replays whose backward may be yet to come, and writes to what they have read.
 
 Where the tape of eager code has kept what an op gave, a `TracedNode` may compute it again from what
-the replay read. Before that is written to through `.data`, by an op in place, a replay, a backward
-or an optimizer, the nodes that would read it put copies aside. Nobody tells of writes through what
-shares memory in other ways: NumPy's arrays, and what was assigned to `.data`.
+the replay read. Before that is written to, by an op in place, a replay, a backward or an optimizer,
+the nodes that would read it put copies aside. Nobody tells of writes through what shares memory and
+has a version counter of its own, but for `.data`: NumPy's arrays, what was assigned to `.data`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,29 @@ if TYPE_CHECKING:
 #: by id, the nodes of replays that no backward has gone back over to the end
 WAITING: dict[int, ref[TracedNode]] = {}
 
+#: those of them whose version counters are yet to be put into READERS
+_NEW: dict[int, ref[TracedNode]] = {}
+#: by id of a version counter, the nodes that have read what it counts the writes to, by id
+_READERS: dict[int, set[int]] = {}
+#: by id of a node, its version counters in READERS
+_COUNTERS: dict[int, frozenset[int]] = {}
+
 
 def wait(node: TracedNode) -> None:
-    """Count `node` among those that are waiting, until it is taken out or is there no more."""
+    """Count `node` among those that are waiting, until it is done or is there no more."""
     number = id(node)
-    WAITING[number] = ref(node, lambda _: WAITING.pop(number, None))
+    WAITING[number] = _NEW[number] = ref(node, lambda _: done(number))
+
+
+def done(number: int) -> None:
+    """The node of this id is not waiting any more."""
+    WAITING.pop(number, None)
+    _NEW.pop(number, None)
+    for counter in _COUNTERS.pop(number, ()):
+        readers = _READERS.get(counter, set())
+        readers.discard(number)
+        if not readers:
+            _READERS.pop(counter, None)
 
 
 class DataVersion(list[int]):
@@ -34,9 +52,34 @@ class DataVersion(list[int]):
 
 
 def about_to_write(target: Tensor) -> None:
-    """Have the nodes that are waiting keep what `target` holds, if no version will tell of it."""
-    if WAITING and target._version.__class__ is DataVersion:
-        keep_aside(target._array)
+    """Have the nodes that are waiting keep what `target` holds.
+
+    Where its version will tell of the write, only those that have read it or its views.
+    """
+    if WAITING:
+        version = target._version
+        if version.__class__ is DataVersion:
+            keep_aside(target._array)
+        elif _NEW or id(version) in _READERS:
+            _keep_read(version)
+
+
+def _keep_read(version: list[int]) -> None:
+    """Have the nodes that are waiting keep what they have read that `version` counts writes to.
+
+    Most nodes are done before anything is written to, and never looked at.
+    """
+    while _NEW:
+        number, reference = _NEW.popitem()
+        node = reference()
+        if node is not None:
+            _COUNTERS[number] = counters = frozenset([id(counter) for _, counter, _ in node.seen])
+            for counter in counters:
+                _READERS.setdefault(counter, set()).add(number)
+    copies: dict[int, np.ndarray] = {}
+    for number in _READERS.pop(id(version), ()):
+        if (waiting := WAITING.get(number)) and (reader := waiting()):
+            reader.keep_read(version, copies)
 
 
 def keep_aside(array: np.ndarray) -> None:

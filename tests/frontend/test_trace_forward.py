@@ -400,10 +400,22 @@ def told_of_what_is_no_leaf(p, q, held, results):
         q.mul_(2)
 
 
+def told_of_a_leaf(p, q, held, results):
+    with gj.no_grad():
+        p.neg_()
+
+
+def told_in_a_replay(p, q, held, results):
+    write = gj.trace(lambda: told_of_a_leaf(p, q, held, results))
+    for _ in range(3):
+        write()
+
+
 WRITES = [
     untold, untold_through_a_view, untold_of_what_is_no_leaf, untold_of_a_result,
     untold_in_a_replay, untold_in_a_replay_on_arguments, untold_by_an_optimizer,
     untold_by_a_backward, untold_and_new_data, told_of_a_result, told_of_what_is_no_leaf,
+    told_of_a_leaf, told_in_a_replay,
 ]  # fmt: skip
 
 
@@ -420,12 +432,17 @@ def with_data(p, q):
     return (p.exp() * p.data,)
 
 
-@pytest.mark.parametrize("create_graph", [False, True])
+def not_kept(p, q):
+    return ((p * 2).sigmoid(),)
+
+
+@pytest.mark.parametrize("order", ["write, grad", "write, grad, grad", "grad, write, grad"])
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
-@pytest.mark.parametrize("function", [one, three, with_data], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", [one, three, with_data, not_kept], ids=lambda f: f.__name__)
 def test_writes_before_the_backward_leave_what_the_tape_of_eager_code_had_kept(
-    function, write, create_graph
+    function, write, order
 ):
+    second = order.endswith("grad, grad") or order.startswith("grad")
     def gradients(traced):
         p = gj.tensor([0.5, 0.7]).requires_grad_()
         q, held = p * 1, p.data
@@ -433,10 +450,13 @@ def test_writes_before_the_backward_leave_what_the_tape_of_eager_code_had_kept(
         for _ in range(3 * traced):
             gj.autograd.grad(sum(r.sum() for r in call()), p, retain_graph=True)
         results = call()
-        write(p, q, held, results)
+        if order.startswith("write"):
+            write(p, q, held, results)
         try:
-            (grad,) = gj.autograd.grad([r.sum() for r in results], p, create_graph=create_graph)
-            more = gj.autograd.grad(grad.sum(), p) if create_graph else ()
+            (grad,) = gj.autograd.grad([r.sum() for r in results], p, create_graph=second)
+            if order.startswith("grad"):
+                write(p, q, held, results)
+            more = gj.autograd.grad(grad.sum(), p) if second else ()
         except RuntimeError as error:
             return "modified by an inplace operation" in str(error)
         return np.stack([grad.detach().numpy(), *(g.numpy() for g in more)])

@@ -193,3 +193,87 @@ def test_new_data_between_a_replay_and_its_backward(compute, shape, create_graph
             return str(error)
 
     assert outcome(gj.trace) == outcome(lambda function: function)
+
+
+def gradients_between_calls(function, traced):
+    """Of the last result of each call, with respect to the first of each, and what hooks saw."""
+    p = gj.arange(6.0).view(2, 3).clone().requires_grad_()
+    call = (gj.trace if traced else lambda f: f)(lambda s: function(p, s))
+    results = [call(gj.tensor(s)) for s in (1.0, 2.0, 3.0, 4.0)]
+    seen = []
+    results[2][0].register_hook(lambda grad: seen.append(grad.tolist()))
+    rows = []
+    for last in (results[2][-1], results[3][-1]):
+        for first in (results[2][0], results[3][0]):
+            options = {"allow_unused": True, "retain_graph": True}
+            (grad,) = gj.autograd.grad(last.sum(), first, **options)
+            rows.append(None if grad is None else grad.tolist())
+    return rows, seen
+
+
+def used_up(p, s):
+    y = (p * s).exp()
+    y.sum().backward()
+    return y, y.mean()
+
+
+def used_up_beside_each_other(p, s):
+    y = (p * s).exp()
+    y.sum().backward()
+    return (y * s).unbind(0)
+
+
+def used_up_with_what_was_kept(p, s):
+    y = (p * s).exp()
+    y.sum().backward()
+    return y, y * s
+
+
+def view_of_a_parameter(p, s):
+    v = p.view(3, 2)
+    return v, v[0]
+
+
+def computed_from_a_view(p, s):
+    v = p.view(3, 2)
+    return v, v * s
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        used_up, used_up_beside_each_other, used_up_with_what_was_kept, view_of_a_parameter,
+        computed_from_a_view,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.* runs eagerly")
+def test_gradients_with_respect_to_results_are_those_of_their_own_call(function):
+    """All replays shared the end of a used-up tape, and views of parameters were on their own:
+
+    gradients were those of another call, hooks of its results were called, or there was None.
+    """
+    expected = gradients_between_calls(function, traced=False)
+    assert gradients_between_calls(function, traced=True) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.* runs eagerly")
+@pytest.mark.parametrize("hang", ["register_hook", "retain_grad"])
+def test_hooks_that_a_call_hangs_to_a_view_of_a_parameter(hang):
+    """Replays gave a view without them."""
+
+    def gradients(traced):
+        p = gj.ones(2, 3, requires_grad=True)
+
+        def step():
+            v = p.view(3, 2)
+            v.retain_grad() if hang == "retain_grad" else v.register_hook(lambda grad: grad * 2)
+            return v
+
+        call = gj.trace(step) if traced else step
+        for _ in range(4):
+            result = call()
+        result.sum().backward()
+        return p.grad.tolist(), result.grad is None
+
+    assert gradients(traced=True) == gradients(traced=False)

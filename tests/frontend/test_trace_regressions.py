@@ -1,6 +1,7 @@
 """Bugs of traced functions that random programs found; each test opens with the bug."""
 
 import math
+import re
 import threading
 import warnings
 
@@ -215,6 +216,17 @@ def test_the_number_that_an_error_is_about():
 
     with pytest.raises(TypeError, match="'float' object is not subscriptable"):
         gj.trace(step)(gj.arange(3), 2.0)
+
+
+@pytest.mark.parametrize("use", [lambda n: ~n, lambda n: [1, 2][n], lambda n: bytes(n)])
+def test_a_float_where_an_int_is_needed(use):
+    """The message was that of another place where an int is needed."""
+    with pytest.raises(TypeError) as expected:
+        use(2.0)
+    step = gj.trace(lambda x, n: x * use(n))
+    for n in (2.0, 3.0, 4.0):
+        with pytest.raises(TypeError, match=re.escape(str(expected.value))):
+            step(gj.ones(2), n)
 
 
 def test_positions_have_the_strides_that_they_have_eagerly():

@@ -276,6 +276,10 @@ h0.value = T.ones(2)
 {r}[-1].retain_grad() | {r}[0].register_hook(lambda g: g * 2)
 x6 = T.autograd.grad(loss({r}), {r}[0], allow_unused=True)[0]
 x6 = T.autograd.grad(loss({r}), {r}[-1], create_graph=True)[0] | {r}[0].data.mul_(2)
+with T.no_grad(): {p}.add_(0.5) | with T.no_grad(): {r}[0].mul_(2) | x7 = {r}[0]
+x1 = T.autograd.grad(loss({r}), {p}, create_graph=True)[0]; {p}.data.add_(1); loss(x1).backward()
+x1 = T.autograd.grad(loss({r}), {p}, create_graph=True)[0]; {u}.step(); loss(x1).backward()
+x1 = T.autograd.grad(loss({r}), {p}, create_graph=True)[0]; {r}.data.neg_(); loss(x1).backward()
 """
 
 RANDOM_CHANGES = """
