@@ -1,5 +1,7 @@
 """Gradients in traced functions: bugs that random programs found; each test opens with one."""
 
+import warnings
+
 import pytest
 
 import graphjit as gj
@@ -195,6 +197,14 @@ def test_new_data_between_a_replay_and_its_backward(compute, shape, create_graph
     assert outcome(gj.trace) == outcome(lambda function: function)
 
 
+@pytest.fixture
+def quiet():
+    """Calls that run eagerly do not say so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def gradients_between_calls(function, traced):
     """Of the last result of each call, with respect to the first of each, and what hooks saw."""
     p = gj.arange(6.0).view(2, 3).clone().requires_grad_()
@@ -247,7 +257,7 @@ def computed_from_a_view(p, s):
     ],
     ids=lambda f: f.__name__,
 )  # fmt: skip
-@pytest.mark.filterwarnings("ignore:.* runs eagerly")
+@pytest.mark.usefixtures("quiet")
 def test_gradients_with_respect_to_results_are_those_of_their_own_call(function):
     """All replays shared the end of a used-up tape, and views of parameters were on their own:
 
@@ -257,7 +267,7 @@ def test_gradients_with_respect_to_results_are_those_of_their_own_call(function)
     assert gradients_between_calls(function, traced=True) == expected
 
 
-@pytest.mark.filterwarnings("ignore:.* runs eagerly")
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("hang", ["register_hook", "retain_grad"])
 def test_hooks_that_a_call_hangs_to_a_view_of_a_parameter(hang):
     """Replays gave a view without them."""
