@@ -16,7 +16,7 @@ from ..device import CPU, Device, array_namespace
 from ..device import device as as_device
 from ..dtypes import DType
 from ..errors import locate
-from ..ops.core import normalize_dim
+from ..ops.core import normalize_dim, type_name
 from .base import TensorBase
 
 if TYPE_CHECKING:
@@ -130,3 +130,33 @@ def one_dim(x: Tensor, dim: int) -> int:
         return normalize_dim(operator.index(dim), x._array.ndim)
     except IndexError as error:
         raise locate(error) from None
+
+
+def check_copied(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
+    """What PyTorch checks before `index_copy`, in its order."""
+    shape, given, count = input._array.shape, source._array.shape, index._array.size
+    extent = given[dim] if dim < len(given) else 1
+    names = [type_name(x.dtype) for x in (input, source, index)]
+    slices = [s[:dim] + s[dim + 1 :] for s in (shape, given)]
+    texts = [" ".join(map(str, s)) for s in slices]
+    for fails, error, text in (
+        (index._array.ndim > 1, IndexError,
+         f"Index should have dimension 1 or 0 (got {index._array.ndim})"),
+        (not given and count != 1, IndexError,
+         f"When source is scalar, index should have one element (got {count})"),
+        (given and shape and len(given) != len(shape), IndexError,
+         ("When source and destination are not scalars, their dimensionality must match. Source "
+          f"dimensionality ({len(given)}), destination dimensionality ({len(shape)})")),
+        (names[2] != "Long", RuntimeError,
+         f"Expected a long tensor for index, but got {names[2]}"),
+        (names[0] != names[1], RuntimeError,
+         ("self and source expected to have the same dtype, but got (self) "
+          f"{names[0]} and (source) {names[1]}")),
+        (slices[0] != slices[1], RuntimeError,
+         ("Source/destination tensor must have same slice shapes. Destination slice shape: "
+          f"{texts[0]} at dimension {dim} and source slice shape: {texts[1]} at dimension 0.")),
+        (given and count != extent, IndexError,
+         f"Number of indices ({count}) should be equal to source.size(dim) ({extent})"),
+    ):  # fmt: skip
+        if fails:
+            raise locate(error(f"index_copy_(): {text}"))

@@ -15,6 +15,7 @@ from ..dtypes import DType
 from ..errors import locate
 from ..ir.graph import Spec
 from ..ops.core import OPS, Op, broadcast_shapes
+from .arguments import check_tensor
 from .mode import MODE
 from .observe import by_values
 from .quiet import QUIET, restore, silence
@@ -160,8 +161,10 @@ def spec_of(x: Any) -> Spec:
 
 
 def _promote(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
-    """Operands of one dtype; numbers become NumPy scalars of it."""
-    promotion = op.promotion
+    """Operands of one dtype; numbers become NumPy scalars of it. TypeError if all are numbers."""
+    promotion, tensor = op.promotion, _tensor_type()
+    if not any([isinstance(x, tensor) for x in inputs]):
+        check_tensor(op.name, inputs[0])
     head: tuple[Any, ...] = ()
     if promotion == "where":
         head, inputs = (inputs[0],), inputs[1:]
@@ -172,7 +175,6 @@ def _promote(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
         if promotion == "float" and target.category < 2:
             target = dtypes.default_float()
     wanted = target.numpy
-    tensor = _tensor_type()
     converted = []
     for x in inputs:
         if type(x) is SymNumber and x.is_live:

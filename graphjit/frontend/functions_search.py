@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import locate
 from ..ops.core import scalar_type, type_name
-from .arguments import as_dtype, check_tensor, one_dim
+from .arguments import as_dtype, check_copied, check_tensor, one_dim
 from .base import is_tensor
 from .observe import observe
 from .out import write_out
@@ -123,10 +123,20 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
-    """`input` with the slices at the positions `index` along `dim` replaced."""
+    """`input` with the slices at the positions `index` along `dim` replaced.
+
+    IndexError or RuntimeError where PyTorch raises: `index` is a vector of int64, `source` has
+    the dtype of `input` and, along `dim`, the extent of `index`.
+    """
     place = one_dim(input, dim)
+    check_copied(input, place, index, source)
+    index = F.reshape(index, shape=(index._array.size,))
+    if not source._array.ndim:
+        source = F.reshape(source, shape=(1,))
     if not input._array.ndim:
-        return _with_row(input, lambda x: index_copy(x, 0, index, F.reshape(source, shape=(1,))))
+        row = F.reshape(input, shape=(1,))
+        row = F.index_put(row, source, index, dims=(0,), accumulate=False)
+        return F.reshape(row, shape=())
     last = F.permute(input, dims=_first(input, place))
     rows = F.permute(source, dims=_first(source, place))
     written = F.index_put(last, rows, index, dims=(0,), accumulate=False)
@@ -362,7 +372,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim` (the smallest of several), and where it is last."""
-    observe("mode()", input)
+    observe("mode()", check_tensor("mode", input))
     place = one_dim(input, dim)
     rows = np.moveaxis(np.atleast_1d(input._array), place, -1)
     found = np.empty(rows.shape[:-1], np.int64)

@@ -299,45 +299,56 @@ index_select = declare(
 
 
 def _infer_index_add(base: Spec, index: Spec, src: Spec, dim: int) -> tuple[Spec, ...]:
+    if len(index.shape) > 1:
+        raise IndexError(
+            f"index_add_(): Index is supposed to be a vector, but got dim: {len(index.shape)} with "
+            f"type: {type_name(index.dtype)} and size: {list(index.shape)}"
+        )
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(
             "index_add_(): Expected dtype int32/int64 for index but got: "
             f"{type_name(index.dtype)}"
         )
-    if len(index.shape) > 1:
-        raise RuntimeError("index_add_(): Index is supposed to be 1-dimensional")
     if base.dtype is not src.dtype:
         raise RuntimeError(
             f"index_add_(): self ({type_name(base.dtype)}) and source ({type_name(src.dtype)}) "
             "must have the same scalar type"
         )
-    if base.shape and src.shape != (*base.shape[:dim], index.size, *base.shape[dim + 1 :]):
-        _refuse_source(base.shape, index.size, src.shape, dim)
+    _check_added(base.shape, index.size, src.shape, dim)
     return (base,)
 
 
-def _refuse_source(base: Shape, count: int, src: Shape, dim: int) -> None:
-    if len(src) == len(base) and src[dim] == count:
+def _check_added(base: Shape, count: int, src: Shape, dim: int) -> None:
+    if src and dim >= len(src):
+        raise RuntimeError(
+            f"index_add_(): Indexing dim {dim} is out of bounds of the source tensor with dim "
+            f"{len(src)}"
+        )
+    extent = src[dim] if src else 1
+    if count != extent:
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({count}) should be equal to source.size(dim): "
+            f"({extent}), for dim: {dim}"
+        )
+    slices = [shape[:dim] + shape[dim + 1 :] if base and src else shape for shape in (base, src)]
+    if slices[0] != slices[1]:
         raise RuntimeError(
             "source tensor shape must match self tensor shape, excluding the specified dimension. "
             f"Got self.shape = {list(base)} source.shape = {list(src)}"
         )
-    raise RuntimeError(
-        f"index_add_(): Number of indices ({count}) should be equal to source.size(dim): "
-        f"({src[dim] if src else 1}), for dim: {dim}"
-    )
 
 
 def _eval_index_add(xp: Any, base: Any, index: Any, src: Any, dim: int) -> Any:
     if index.ndim > 1 or index.dtype.kind != "i" or base.dtype != src.dtype:
         raise TypeError("index_add")
+    _check_added(base.shape, index.size, src.shape, dim)
+    if base.ndim > 1:
+        _check_along(xp, index, dim, base.shape[dim])
+    else:
+        check_bounds(xp, index, _extent(base, dim), "index out of range in self")
     result = base.copy()
-    if not base.ndim:
-        return xp.asarray(result + src.reshape(()))
-    if src.shape != (*base.shape[:dim], index.size, *base.shape[dim + 1 :]):
-        raise TypeError("index_add")
-    _check_along(xp, index, dim, base.shape[dim])
-    add_rows(xp, xp.moveaxis(result, dim, 0), index.reshape(-1), xp.moveaxis(src, dim, 0))
+    target, added = (xp.moveaxis(xp.atleast_1d(x), dim, 0) for x in (result, src))
+    add_rows(xp, target, index.reshape(-1), added)
     return result
 
 

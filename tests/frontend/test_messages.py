@@ -74,6 +74,13 @@ x.__setitem__(5, 1); x.__setitem__(slice(None, None, -1), 1); x.__setitem__(t.te
 x.__setitem__(t.tensor([0, 1]), t.ones(4)); x.__setitem__(x > 0, t.ones(9)); x.__setitem__(b, 1.0)
 x.__setitem__('a', 1); x.__setitem__(0, 'a'); g.__setitem__(0, 1.0); i.__setitem__(0, 1j)
 x.__setitem__(0, None); s.index_put((t.tensor([0]),), s); i.index_put_((i[:0], i[:0]), i[0])
+s.index_add(0, i[:1], w[:1]); s.index_add(0, i[:1], x[:1, :1]); s.index_add(0, i[1:2], s)
+w.index_add(0, i[:1], s); x.index_add(0, i[:1], s); x.index_add(1, i[:1], w[:1])
+x.index_add(0, j, x); x.index_add(0, j.float(), x); x.index_add(0, i[:2], z); w.index_add(0, i, d)
+w.index_add(0, i[:2], w); x.index_copy(0, j, x); x.index_copy(0, i[:2], s); x.index_copy(0, i, w)
+x.index_copy(0, i.int(), x); x.index_copy(0, i[:2], x.double()); x.index_copy(0, i[:1], x[:1, :2])
+x.index_copy(1, i[:1], x[:1, :1]); x.index_copy(0, i, x); s.index_copy(0, i, w)
+s.index_copy(0, i, s)
 """.replace("\n", ";").split(";")  # fmt: skip
 
 

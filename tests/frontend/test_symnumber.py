@@ -14,6 +14,7 @@ from test_trace_values import agree, plain
 
 import graphjit as gj
 from graphjit.errors import TraceWarning
+from graphjit.nn import functional as F
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -236,3 +237,23 @@ def test_a_type_error_of_the_users_own_is_raised_once(capsys):
     with pytest.warns(TraceWarning), pytest.raises(TypeError, match="mine"):
         gj.trace(step)(gj.ones(2))
     assert capsys.readouterr().out == "called True\n"
+
+
+NEEDS_A_TENSOR = [
+    lambda v, x: gj.hypot(v, v), lambda v, x: gj.erfc(v), lambda v, x: gj.copysign(v, v),
+    lambda v, x: F.relu(v), lambda v, x: F.tanhshrink(v), lambda v, x: F.kl_div(v, x),
+    lambda v, x: F.kl_div(x, v), lambda v, x: gj.mode(v),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:reduction")
+@pytest.mark.parametrize("use", NEEDS_A_TENSOR)
+def test_a_number_where_a_tensor_is_needed(use):
+    """Functions took numbers, or raised AttributeErrors, and other ones where they were traced."""
+    traced = gj.trace(lambda v, x: use(v, x))
+    for v in (0.5, 1.5, 2.5):
+        with pytest.raises(TypeError, match="must be Tensor, not float") as expected:
+            use(v, gj.ones(2))
+        with pytest.raises(TypeError, match="must be Tensor, not float") as found:
+            traced(v, gj.ones(2))
+        assert str(found.value).split(" (")[0] == str(expected.value).split(" (")[0]

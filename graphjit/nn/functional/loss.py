@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+from ...frontend.arguments import check_tensor
 from ...frontend.tape import TENSORS as F
 from ...frontend.tensor import Tensor
 from .activation import log_softmax
@@ -234,6 +235,8 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:
     """`y (log y - x)` of log-probabilities `x` and probabilities `y` (or their logarithms)."""
+    check_tensor("kl_div", input)
+    check_tensor("kl_div", target, "target", 2)
     if size_average is None and reduce is None and reduction == "mean":
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
