@@ -29,7 +29,7 @@ from .recording import (
     Recording,
     element_strides,
 )
-from .tape import BoundaryWalk, edge_key
+from .tape import BoundaryWalk, edge_key, reached
 from .tape import Node as TapeNode
 from .tensor import Tensor
 from .traced_node import MAX_ALONE, Again, Differentiated, Owner, dense_strides, tensor_of
@@ -82,24 +82,15 @@ def _rivals(roots: Sequence[Tensor], first: int) -> list[set[int]]:
 
 def _inner(roots: Sequence[Tensor], first: int) -> frozenset[int]:
     """The numbers of those roots that others have been computed from."""
-    edges = {edge for root in roots for node in _behind(root, first) for edge in node.edges}
+    nodes = reached([root._grad_fn for root in roots if root._grad_fn is not None], first)
+    edges = {edge for node in nodes for edge in node.edges}
     return frozenset(k for k, root in enumerate(roots) if root._edge() in edges)
 
 
 def _keeping(root: Tensor, first: int) -> set[TapeNode]:
     """The nodes behind `root`, from number `first` on, that have kept tensors for a backward."""
-    return {node for node in _behind(root, first) if node.keeps}
-
-
-def _behind(root: Tensor, first: int) -> set[TapeNode]:
-    seen: set[TapeNode] = set()
-    waiting = [root._grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node.sequence >= first and node not in seen:
-            seen.add(node)
-            waiting += [edge[0] for edge in node.edges if type(edge) is tuple]
-    return seen
+    nodes = [] if root._grad_fn is None else [root._grad_fn]
+    return {node for node in reached(nodes, first) if node.keeps}
 
 
 def _forward_of(recorder: Recorder, roots: Sequence[Tensor]) -> tuple[list[Node], list[Input]]:
@@ -258,7 +249,7 @@ class _Joint:
         kept = {entries[array].root for array, _ in walks[0].kept if array in entries}
         arguments = [tensor for tensor, _ in self.recorder.tapes]
         for root in self.inputs:
-            if isinstance(root.source, (Argument, Captured)) and not root.written and root in kept:
+            if isinstance(root.source, (Argument, Captured)) and root in kept:
                 tensor = tensor_of(root.source, arguments)
                 self._add(root.value, root.source, tensor)
         for out in self.recording.outputs:
@@ -288,9 +279,14 @@ class _Joint:
         """Make the recording's graph the forward; returns the backward."""
         results = len(self.recording.graph.outputs)
         joint = pipeline.canonical(self._graph([g for row in grads for g in row if g is not None]))
-        free: dict[Value, Owner | int] = {
-            root.value: root.source for root in self.inputs if root.source in self.versions
+        owned: dict[Any, Any] = {
+            r.initial: r.source for r in self.inputs if r.source in self.versions
         }
+        free: dict[Value, Owner | int] = {}
+        for root in self.inputs:
+            if root.initial in owned and not root.written:
+                free[root.value] = owned[root.initial]
+        free.update((value, owned[initial]) for initial, value in joint.updates if initial in owned)
         made = [(joint.outputs[i], i) for i in self.shared if i in self.versions]
         free.update((value, i) for value, i in made if value not in joint.inputs)
         halves = split(joint, results, [*self.places, *self.cotangents], free)

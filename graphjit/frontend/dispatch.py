@@ -163,7 +163,7 @@ def spec_of(x: Any) -> Spec:
 def _promote(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
     """Operands of one dtype; numbers become NumPy scalars of it. TypeError if all are numbers."""
     promotion, tensor = op.promotion, _tensor_type()
-    if not any([isinstance(x, tensor) for x in inputs]):
+    if not any(isinstance(x, tensor) for x in inputs):
         check_tensor(op.name, inputs[0])
     head: tuple[Any, ...] = ()
     if promotion == "where":

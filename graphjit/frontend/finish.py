@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from .recording import (
     overlaps_itself,
 )
 from .symnumber import SymNumber, plain
+from .tape import reached
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def finish(
         assignments,
         recorder.aliases,
         recorder.lacking,
+        recorder.unhooked,
     )
     if roots:
         from .differentiate import differentiate
@@ -154,27 +156,19 @@ def _check_ends(recorder: Recorder, results: Sequence[Tensor], roots: Sequence[T
     without hooks, and so that no way back leads there from another result.
     """
     first = recorder.first_node
-    made = {t._grad_fn for t in results if t._requires_grad and t._grad_fn is not None}
-    made = {node for node in made if node.sequence >= first}
-    ends = made.difference([root._grad_fn for root in roots])
+    made = {
+        (t._grad_fn, t._output_number) for t in results if t._requires_grad and t._grad_fn
+        and t._grad_fn.sequence >= first
+    }  # fmt: skip
+    ends = made.difference([(root._grad_fn, root._output_number) for root in roots])
     if not ends:
         return
-    if not ends.isdisjoint(_behind(made, first)):
+    edges = {edge for node in reached([node for node, _ in made], first) for edge in node.edges}
+    if not ends.isdisjoint(edges):
         recorder.refuse("a result depends on another one that is a view, or behind a used-up tape")
-    views = {node for node in ends if not _is_used_up(node)}
-    if any(node.hooks or node.watchers for node in ends | _behind(views, first)):
+    views = [node for node, _ in ends if not _is_used_up(node)]
+    if any(node.hooks or node.watchers for node in {n for n, _ in ends} | reached(views, first)):
         recorder.refuse("a hook waits for a backward outside of the traced function")
-
-
-def _behind(nodes: Iterable[Node], first: int) -> set[Node]:
-    """All nodes from number `first` on that the ways back from `nodes` come by, after these."""
-    waiting, seen = list(nodes), set()
-    while waiting:
-        for edge in waiting.pop().edges:
-            if type(edge) is tuple and edge[0] not in seen and edge[0].sequence >= first:
-                seen.add(edge[0])
-                waiting.append(edge[0])
-    return seen
 
 
 def _is_used_up(node: Node) -> bool:
@@ -260,7 +254,7 @@ def _itself(
 def _look_into(recorder: Recorder, tensor: Tensor, source: Source) -> Existing:
     """A view of a tensor from outside."""
     detached = tensor._view is None or not tensor._view.differentiable
-    if tensor._requires_grad and detached:
+    if tensor._requires_grad and (detached or tensor._grad_fn is None):
         recorder.refuse("a result shares memory with a tensor from outside, but not its tape")
     chain = recorder.entry(tensor).chain
     return Existing(source, chain, tensor._requires_grad, detached, False)
@@ -369,7 +363,8 @@ class _Results:
         node = None if cotangent is not None else tensor._grad_fn
         tape = (node, tensor._output_number)
         chain: Chain | None = None
-        if not joined and tensor._array.flags.c_contiguous:
+        may_be_kept = cotangent is not None and entry.chain  # the root, by the tape
+        if not joined and not may_be_kept and tensor._array.flags.c_contiguous:
             place = self.add(self.recorder.read(tensor))
         else:
             chain = entry.chain

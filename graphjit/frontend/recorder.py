@@ -148,6 +148,8 @@ class Recorder:
         self.tapes: list[tuple[Tensor, Any]] = []
         #: attributes that arguments, by position, were found not to have
         self.lacking: set[tuple[int, str]] = set()
+        #: tensors, no leaves, at which a backward ended: hooks there would have been called
+        self.unhooked: list[Tensor | int] = []
         self.arguments = tuple(arguments)
         for position, tensor in enumerate(self.arguments):
             self.positions[id(tensor)] = position
@@ -452,6 +454,14 @@ class Recorder:
     def hooks(self) -> list[Callable[..., Any]]:
         """What backward may have called for the tensors from outside."""
         return [hook for tensor, _ in self.tapes for hook in tensor._hooks or ()]
+
+    def ends_at(self, tensor: Tensor) -> None:
+        """A backward of the call gives the gradient of `tensor`, which may be from outside."""
+        node = tensor._grad_fn
+        if node is not None and node.sequence < self.first_node:
+            self.unhooked.append(self.owner(tensor))
+            if tensor._is_watched():
+                self.refuse("a hook on a tensor from outside, no leaf, sees a backward of the call")
 
     # --- attributes of modules and plain objects --------------------------------------------------
 

@@ -245,6 +245,7 @@ class Recording:
         effects: Python code to be run after a replay, in order, given the outputs.
         aliases: inputs and what else was the same array as they.
         lacking: attributes that the call looked for in vain, with the positions of the arguments.
+        unhooked: tensors from outside, no leaves, that are to have no hooks.
         orders: the dimensions from the outermost, for values that do not lie in C order.
     """
 
@@ -265,6 +266,7 @@ class Recording:
     assignments: list[Assignment]
     aliases: list[tuple[Source, Source]]
     lacking: set[tuple[int, str]]
+    unhooked: list[Tensor | int]
     backward: Differentiated | None = None
 
 

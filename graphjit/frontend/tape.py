@@ -8,7 +8,7 @@ and can be differentiated again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import cache
 from heapq import heappop, heappush
@@ -229,6 +229,18 @@ def node_type(op: Op) -> type[Node]:
     return cls
 
 
+def reached(nodes: Iterable[Node], first: int) -> set[Node]:
+    """`nodes`, and those that the ways back from them come by, from number `first` on."""
+    found: set[Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node.sequence >= first and node not in found:
+            found.add(node)
+            waiting += [edge[0] for edge in node.edges if type(edge) is tuple]
+    return found
+
+
 def _tensor_type() -> Any:
     from .tensor import Tensor
 
@@ -339,6 +351,9 @@ class _Walk:
         self._settle()
         if self.inputs is None:
             return []
+        if self.recorder is not None:
+            for tensor in self.inputs:
+                self.recorder.ends_at(tensor)
         return [self.captured.get(edge_key(t)) for t in self.inputs]
 
     def _explore(self, roots: Sequence[Tensor]) -> None:

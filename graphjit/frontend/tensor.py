@@ -356,6 +356,11 @@ class Tensor(Methods):
             ))
         return RemovableHandle(self._watch(hook), hook)
 
+    def _is_watched(self) -> bool:
+        """Whether hooks see the gradient of this tensor, no leaf."""
+        node = self._grad_fn
+        return node is not None and bool(node.watchers and node.watchers.get(self._output_number))
+
     def _watch(self, hook: Callable[..., Any]) -> list[Callable[..., Any]]:
         if self._grad_fn is None:
             if self._hooks is None:
@@ -363,7 +368,9 @@ class Tensor(Methods):
             hooks = self._hooks
             restructured(self)
         else:
-            node = self._grad_fn
+            node, recorder = self._grad_fn, MODE.recorder
+            if recorder is not None and node.sequence < recorder.first_node:
+                recorder.refuse("a hook is registered on a tensor from outside")
             node.watchers = {} if node.watchers is None else node.watchers
             hooks = node.watchers.setdefault(self._output_number, [])
         retains = bool(hooks) and hooks[-1] == self._add_to_grad

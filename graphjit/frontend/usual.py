@@ -41,7 +41,7 @@ def usual_call(variant: Variant) -> Usual | None:
     uncommon = (
         recording.effects, recording.assignments, recording.orders, recording.draws,
         recording.backward, binding.attributes, binding.numbers, variant.pinned, variant.grads,
-        recording.aliases, recording.lacking,
+        recording.aliases, recording.lacking, recording.unhooked,
     )  # fmt: skip
     if variant.plain is None or any(uncommon) or not all(map(_is_common, recording.outputs)):
         return None

@@ -299,6 +299,9 @@ class Variant:
         for position, name in self.recording.lacking:
             if name in own_dict(tensors[position]):
                 return False
+        for owner in self.recording.unhooked:
+            if resolve(owner, tensors)._is_watched():
+                return False
         for source, same in self.recording.aliases:
             if array_of(source, tensors) is not array_of(same, tensors):
                 return False

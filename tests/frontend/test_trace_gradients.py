@@ -287,3 +287,56 @@ def test_hooks_that_a_call_hangs_to_a_view_of_a_parameter(hang):
         return p.grad.tolist(), result.grad is None
 
     assert gradients(traced=True) == gradients(traced=False)
+
+
+@pytest.mark.parametrize("write", ["told", "untold"])
+@pytest.mark.parametrize("function", [lambda p, q: q.fill_(2) * p, lambda p, q: p.exp().view(-1)])
+def test_later_writes_to_what_a_call_has_written_or_gives_a_view_of(function, write):
+    """What a call had written to was not watched, nor what its result is a view of."""
+
+    def gradient(traced):
+        p, q = gj.ones(2, 2, requires_grad=True), gj.full((2, 2), 3.0)
+        call = gj.trace(lambda: function(p, q)) if traced else lambda: function(p, q)
+        for _ in range(3):
+            result = call()
+        for tensor in (q, result):
+            (tensor.detach() if write == "told" else tensor.data).mul_(3)
+        try:
+            return gj.autograd.grad(result.sum(), p)[0].view(-1).tolist()
+        except RuntimeError as error:
+            return ["modified by an inplace operation" in str(error)]
+
+    assert gradient(traced=True) == pytest.approx(gradient(traced=False), rel=1e-5)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_view_of_a_tensor_from_outside_that_the_call_makes_a_leaf():
+    """Replays gave a view that does not require grad."""
+    q = gj.ones(2, 2)
+    call = gj.trace(lambda: q.view(-1).requires_grad_())
+    for _ in range(3):
+        assert call().requires_grad
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("inside", [False, True])
+def test_hooks_of_an_argument_that_is_no_leaf(inside):
+    """Replays did not register one, nor call one that was registered between two calls."""
+
+    def seen(traced):
+        rows = []
+
+        def step(x):
+            if inside:
+                x.register_hook(lambda grad: grad * 2)
+            return gj.autograd.grad((x * x).sum(), x)[0]
+
+        call = gj.trace(step) if traced else step
+        x = gj.ones(2, requires_grad=True) * 3
+        for number in range(5):
+            if number == 2:
+                x.register_hook(lambda grad: rows.append(grad.tolist()))
+            rows.append(call(x).tolist())
+        return rows
+
+    assert seen(traced=True) == seen(traced=False)
