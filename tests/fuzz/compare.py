@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,14 @@ class Difference:
 def differences(
     expected: Outcome, actual: Outcome, same_library: bool = True
 ) -> Iterator[Difference]:
-    """All differences, the first calls first."""
+    """All differences, the first calls first.
+
+    What numbers of a narrow type have been rounded differently may show in those of a wider one.
+    """
+    rounded: set[np.dtype] = set()
     for number, (a, b) in enumerate(zip(expected.calls, actual.calls)):
-        for path, text, size in _observations(a, b, same_library):
+        rounded.update(_rounded(a, b))
+        for path, text, size in _observations(a, b, same_library, rounded):
             yield Difference(number, path, text, size)
     if len(expected.calls) != len(actual.calls) or expected.ended != actual.ended:
         last = min(len(expected.calls), len(actual.calls))
@@ -40,7 +45,18 @@ def differences(
 Found = Iterator[tuple[str, str, float]]
 
 
-def _observations(a: Observation, b: Observation, same_library: bool) -> Found:
+def _rounded(a: Observation, b: Observation) -> Iterator[np.dtype]:
+    """The types of the floating-point tensors that are not the same, bit for bit."""
+    for path in a.values.keys() & b.values.keys():
+        x, y = (getattr(side.values[path], "array", None) for side in (a, b))
+        if x is not None and y is not None and x.dtype == y.dtype and x.dtype.kind == "f":
+            if not np.array_equal(x, y, equal_nan=True):
+                yield x.dtype
+
+
+def _observations(
+    a: Observation, b: Observation, same_library: bool, rounded: set[np.dtype]
+) -> Found:
     errors = (a.errors, b.errors) if same_library else (_kinds(a.errors), _kinds(b.errors))
     if errors[0] != errors[1]:
         text = f"raised {a.errors or 'nothing'!r}, then {b.errors or 'nothing'!r}"
@@ -49,7 +65,7 @@ def _observations(a: Observation, b: Observation, same_library: bool) -> Found:
         yield path, "is there in one run only", math.inf
     for path, value in a.values.items():
         if path in b.values:
-            for text, size in _values(value, b.values[path]):
+            for text, size in _values(value, b.values[path], rounded):
                 yield path, text, size
     if same_library:
         yield from _places(a, b)
@@ -73,7 +89,7 @@ def _kinds(errors: tuple[str, ...]) -> list[str]:
     return [error.split(":")[0] for error in errors]
 
 
-def _values(a: Any, b: Any) -> Iterator[tuple[str, float]]:
+def _values(a: Any, b: Any, rounded: set[np.dtype]) -> Iterator[tuple[str, float]]:
     if not isinstance(a, Seen) or not isinstance(b, Seen):
         if type(a) is not type(b) or not (a == b or _close_numbers(a, b)):
             finite = type(a) is type(b) is float and math.isfinite(a - b)
@@ -84,7 +100,7 @@ def _values(a: Any, b: Any) -> Iterator[tuple[str, float]]:
             yield f"has {name} {getattr(a, name)}, then {getattr(b, name)}", math.inf
     if a.array.shape != b.array.shape:
         yield f"has shape {a.array.shape}, then {b.array.shape}", math.inf
-    elif a.dtype == b.dtype and not close(a.array, b.array):
+    elif a.dtype == b.dtype and not close(a.array, b.array, rounded):
         yield f"is {a.array.tolist()}, then {b.array.tolist()}", _distance(a.array, b.array)
 
 
@@ -101,8 +117,8 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a[finite].astype(np.float64) - b[finite]).max(initial=0.0))
 
 
-def close(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal up to rounding; the same NaNs and infinities."""
+def close(a: np.ndarray, b: np.ndarray, rounded: Iterable[np.dtype] = ()) -> bool:
+    """Equal up to rounding, of its own type or of those `rounded`; the same NaNs and infinities."""
     if np.array_equal(a, b):
         return True
     if a.dtype.kind not in "f":
@@ -113,6 +129,7 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return False
     a, b = a[finite].astype(np.float64), b[finite]
-    relative, absolute = TOLERANCE[b.dtype.name]
+    narrowest = min((b.dtype, *rounded), key=lambda dtype: dtype.itemsize)
+    relative, absolute = TOLERANCE[narrowest.name]
     allowed = absolute + relative * float(np.abs(a).max(initial=0.0))
     return bool((np.abs(a - b) <= allowed).all())
