@@ -547,3 +547,53 @@ def test_a_view_under_enable_grad():
         return x.grad
 
     return step
+
+
+@trap(variants=1)
+def test_writes_between_a_gradient_and_its_own():
+    """Gradients of gradients notice what was written to, before the first and between the two."""
+    weight, scale = gj.ones(4, requires_grad=True), gj.ones(4)
+
+    @traced
+    def curve(x):
+        return (weight * x).sin() * scale
+
+    def step(x):
+        rows = []
+        for early, late in ((gj.ones(1), weight), (scale, x), (scale.data, x.data)):
+            result = curve(x)
+            early.add_(0.1)
+            try:
+                (slope,) = gj.autograd.grad(result.sum(), weight, create_graph=True)
+                late.detach().mul_(1.1)
+                rows.append(gj.autograd.grad(slope.sum(), weight)[0])
+            except RuntimeError as error:
+                rows.append(str(error).split("[")[0])
+        return rows
+
+    return step
+
+
+@trap(variants=2)
+def test_results_behind_a_used_up_tape():
+    """What a backward in the call has used up leaves each result a tape of its own call."""
+    weight = gj.ones(4, requires_grad=True)
+
+    @traced
+    def used(x):
+        y = (weight * x).exp()
+        y.sum().backward()
+        return y.mean(), (y * 2).sum()
+
+    def step(x):
+        weight.grad = None
+        (first, _), (_, last) = used(x), used(x)
+        seen = []
+        first.register_hook(lambda grad: seen.append(grad * 1))
+        try:
+            last.backward()
+        except RuntimeError as error:
+            seen.append(str(error).split("(")[0])
+        return seen, gj.autograd.grad(last, first, allow_unused=True), weight.grad
+
+    return step
