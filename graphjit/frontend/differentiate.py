@@ -7,7 +7,7 @@ forward returns what the backward needs too, and a `TracedNode` on the ordinary 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +42,16 @@ Inputs = dict[Any, Owner]
 
 
 def differentiate(
-    recorder: Recorder, recording: Recording, roots: Sequence[Tensor], results: Sequence[Tensor]
+    recorder: Recorder,
+    recording: Recording,
+    roots: Sequence[Tensor],
+    results: Sequence[Tensor],
+    outside: Mapping[int, Tensor],
 ) -> None:
     """Give `recording` a backward from `roots`, some of its `results`.
 
-    TraceRefused where the backward cannot be known by now.
+    `outside` has the tensors from outside that replays find, by id. TraceRefused where the backward
+    cannot be known by now.
     """
     nodes, inputs = _forward_of(recorder, roots)
     values = [recorder.read(root) for root in roots]
@@ -68,7 +73,7 @@ def differentiate(
     again = Again(nodes, recorder.followed, [], values)
     _verify(recorder, again, inputs, owners, walks[0], cotangents)
     joint = _Joint(recorder, recording, [recorder.read(g) for g in cotangents], recorded)
-    joint.share(roots, walks)
+    joint.share(roots, walks, outside)
     recording.backward = joint.cut(owners, grads, again, inputs)
     recording.backward.inner = _inner(roots, recorder.first_node)
     recording.backward.rivals = _rivals(roots, recorder.first_node)
@@ -240,7 +245,9 @@ class _Joint:
         self.versions: dict[Owner | int, int] = {}
         self.counters: list[set[int]] = []
 
-    def share(self, roots: Sequence[Tensor], walks: Sequence[BoundaryWalk]) -> None:
+    def share(
+        self, roots: Sequence[Tensor], walks: Sequence[BoundaryWalk], outside: Mapping[int, Tensor]
+    ) -> None:
         """Find the tensors that the tape has kept, and the walk from all roots has come by."""
         assert roots[0]._grad_fn is not None
         self.name = roots[0]._grad_fn.name()
@@ -252,6 +259,11 @@ class _Joint:
             if isinstance(root.source, (Argument, Captured)) and root in kept:
                 tensor = tensor_of(root.source, arguments)
                 self._add(root.value, root.source, tensor)
+        for tensor in outside.values():  # others that have the same arrays, with other counters
+            counter = id(tensor._version)
+            more = counter in self.counters[0] and counter not in self.versions.values()
+            if more and id(tensor._array) in entries:
+                self.versions[Captured(tensor)] = counter
         for out in self.recording.outputs:
             if isinstance(out, Fresh) and out.cotangent is not None:
                 tensor = roots[out.cotangent]

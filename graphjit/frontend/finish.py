@@ -100,7 +100,7 @@ def finish(
     if roots:
         from .differentiate import differentiate
 
-        differentiate(recorder, recording, roots, everything)
+        differentiate(recorder, recording, roots, everything, outside)
     return recording
 
 

@@ -340,3 +340,18 @@ def test_hooks_of_an_argument_that_is_no_leaf(inside):
         return rows
 
     assert seen(traced=True) == seen(traced=False)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda p, held: p * held, lambda p, held: (p.sin() * held).exp()]
+)
+def test_writes_through_another_tensor_on_the_memory_of_a_parameter(function):
+    """Only the version counter of the tensor that was met first was compared."""
+    p = gj.ones(3, requires_grad=True)
+    held = p.data
+    traced = gj.trace(lambda: function(p, held))
+    for call in (traced, traced, traced, lambda: function(p, held)):
+        result = call()
+        held.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            gj.autograd.grad(result.sum(), p)

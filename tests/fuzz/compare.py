@@ -49,9 +49,10 @@ def _rounded(a: Observation, b: Observation) -> Iterator[np.dtype]:
     """The types of the floating-point tensors that are not the same, bit for bit."""
     for path in a.values.keys() & b.values.keys():
         x, y = (getattr(side.values[path], "array", None) for side in (a, b))
-        if x is not None and y is not None and x.dtype == y.dtype and x.dtype.kind == "f":
-            if not np.array_equal(x, y, equal_nan=True):
-                yield x.dtype
+        if x is None or y is None or x.dtype != y.dtype or x.dtype.kind != "f":
+            continue
+        if not np.array_equal(x, y, equal_nan=True):
+            yield x.dtype
 
 
 def _observations(
