@@ -35,7 +35,7 @@ from .tensor import Tensor
 from .traced_node import MAX_ALONE, Again, Differentiated, Owner, dense_strides, tensor_of
 
 if TYPE_CHECKING:
-    from .recorder import Input, Recorder
+    from .recorder import Input, Recorder, Root
 
 #: where the walk ended, by key, and a tensor there
 Inputs = dict[Any, Owner]
@@ -255,8 +255,9 @@ class _Joint:
         entries = self.recorder.entries
         kept = {entries[array].root for array, _ in walks[0].kept if array in entries}
         arguments = [tensor for tensor, _ in self.recorder.tapes]
+        read = kept | self._read_later()
         for root in self.inputs:
-            if isinstance(root.source, (Argument, Captured)) and root in kept:
+            if isinstance(root.source, (Argument, Captured)) and root in read:
                 tensor = tensor_of(root.source, arguments)
                 self._add(root.value, root.source, tensor)
         for tensor in outside.values():  # others that have the same arrays, with other counters
@@ -273,6 +274,11 @@ class _Joint:
         for entry in entries.values():
             if entry.chain and entry.root.value in self.now and entry.version == entry.root.version:
                 self.views[entry.value] = entry.root.value, entry.chain
+
+    def _read_later(self) -> set[Root]:
+        """What checkpoints and the user's own backwards read, by themselves, when that runs."""
+        values = {v for node in self.recorder.builder.nodes[self.recorded :] for v in node.inputs}
+        return {entry.root for entry in self.recorder.entries.values() if entry.value in values}
 
     def _add(self, value: Value, place: Owner | int, tensor: Tensor) -> None:
         if value not in self.now:

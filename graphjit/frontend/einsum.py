@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import locate
 from .base import is_tensor
+from .results import alone
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:
@@ -48,7 +51,9 @@ def einsum(equation: str, *operands: Any) -> Any:
         first, second, *rest = terms
         needed = {*wanted, *(label for term in rest for label in term.labels)}
         terms = [_contract(first, second, needed), *rest]
-    return _arranged(terms[0], wanted)
+    result = _arranged(terms[0], wanted)
+    is_view = any(np.may_share_memory(result._array, x._array) for x in operands)
+    return result if is_view else alone(result)
 
 
 def _ellipsis_size(texts: Sequence[str], operands: Sequence[Tensor]) -> int:

@@ -13,6 +13,7 @@ from .arguments import check_tensor, one_dim
 from .base import is_tensor
 from .functions_shape import ints
 from .out import write_out
+from .results import alone
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:
@@ -68,9 +69,10 @@ def _matmul(input: Tensor, other: Tensor, left: int, right: int) -> Any:
         return F.matmul(input, other)
     if left == 1:
         _check_row(input, other)
-        return F.squeeze(F.matmul(F.unsqueeze(input, dim=0), other), dims=(max(right, 2) - 2,))
+        row = F.matmul(F.unsqueeze(input, dim=0), other)
+        return alone(F.squeeze(row, dims=(max(right, 2) - 2,)))
     if right == 1:
-        return F.squeeze(F.matmul(input, F.unsqueeze(other, dim=1)), dims=(left - 1,))
+        return alone(F.squeeze(F.matmul(input, F.unsqueeze(other, dim=1)), dims=(left - 1,)))
     if left == 3 and right == 3 and input._array.shape[0] == other._array.shape[0]:
         return F.bmm(input, other)
     return F.matmul(input, other)

@@ -15,7 +15,7 @@ from .arguments import as_dims, as_dtype, check_tensor, one_dim
 from .convert import truth
 from .mode import MODE
 from .out import write_out
-from .results import result_type
+from .results import alone, result_type
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     result = F.logsumexp(input, dims=dims)
     if not keepdim:
         kept = tuple(n for i, n in enumerate(result._array.shape) if i not in dims)
-        result = F.reshape(result, shape=kept)
+        result = alone(F.reshape(result, shape=kept))
     return result if out is None else write_out(out, result, "logsumexp")
 
 
@@ -372,7 +372,7 @@ def norm(
     result = _vector_norm(input, order, dims)
     if not keepdim:
         kept = tuple(n for i, n in enumerate(result._array.shape) if i not in dims)
-        result = F.reshape(result, shape=kept)
+        result = alone(F.reshape(result, shape=kept))
     return result if out is None else write_out(out, result, "norm")
 
 

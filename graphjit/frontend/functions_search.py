@@ -18,7 +18,7 @@ from .arguments import as_dtype, check_copied, check_tensor, one_dim
 from .base import is_tensor
 from .observe import observe
 from .out import write_out
-from .results import result_type
+from .results import alone, result_type
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:
@@ -136,16 +136,16 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
     if not input._array.ndim:
         row = F.reshape(input, shape=(1,))
         row = F.index_put(row, source, index, dims=(0,), accumulate=False)
-        return F.reshape(row, shape=())
+        return alone(F.reshape(row, shape=()))
     last = F.permute(input, dims=_first(input, place))
     rows = F.permute(source, dims=_first(source, place))
     written = F.index_put(last, rows, index, dims=(0,), accumulate=False)
-    return F.permute(written, dims=_unfirst(input, place))
+    return alone(F.permute(written, dims=_unfirst(input, place)))
 
 
 def _with_row(x: Tensor, function: Callable[[Tensor], Any]) -> Any:
     """`function` of a tensor of no dimensions, as one of one element."""
-    return F.reshape(function(F.reshape(x, shape=(1,))), shape=())
+    return alone(F.reshape(function(F.reshape(x, shape=(1,))), shape=()))
 
 
 def _first(x: Tensor, dim: int) -> tuple[int, ...]:
@@ -168,7 +168,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
     first = F.permute(input, dims=_first(input, place))
     written = F.index_put(first, F.cast(value, dtype=input.dtype), index, dims=(0,),
                           accumulate=False)
-    return F.permute(written, dims=_unfirst(input, place))
+    return alone(F.permute(written, dims=_unfirst(input, place)))
 
 
 def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Any:
@@ -205,7 +205,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     values = F.reshape(source, shape=(-1,))
     places = F.reshape(index, shape=(-1,))
     written = F.index_put(flat, values, places, dims=(0,), accumulate=accumulate)
-    return F.reshape(written, shape=input._array.shape)
+    return alone(F.reshape(written, shape=input._array.shape))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Any:
@@ -352,11 +352,10 @@ def _ordered(name: str, input: Tensor, dim: int, position: int, keepdim: bool) -
     pair = F.sort(input, dim=dim, descending=False)
     if input._array.ndim:
         if keepdim:
-            pair = tuple(
-                F.slice_(x, dim=dim, start=position, stop=position + 1, step=1) for x in pair
-            )
+            where = {"dim": dim, "start": position, "stop": position + 1, "step": 1}
+            pair = tuple(alone(F.slice_(x, **where)) for x in pair)
         else:
-            pair = tuple(F.select(x, dim=dim, index=position) for x in pair)
+            pair = tuple(alone(F.select(x, dim=dim, index=position)) for x in pair)
     return result_type(name, "values", "indices")(pair)
 
 
@@ -382,9 +381,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     index = fresh(np.expand_dims(found, place))
     values = F.gather(input, index, dim=place) if input._array.ndim else F.clone(input)
     if not keepdim and input._array.ndim:
-        values, index = (F.squeeze(x, dims=(place,)) for x in (values, index))
+        values, index = (alone(F.squeeze(x, dims=(place,))) for x in (values, index))
     elif not input._array.ndim:
-        index = F.reshape(index, shape=())
+        index = alone(F.reshape(index, shape=()))
     return result_type("mode", "values", "indices")((values, index))
 
 

@@ -19,6 +19,7 @@ from ..ops.core import normalize_dim
 from .arguments import as_shape, check_tensor, one_dim
 from .base import is_tensor
 from .out import write_out
+from .results import alone
 from .size import Size
 from .tape import TENSORS as F
 
@@ -302,7 +303,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     moves = ints((shifts,))
     if dims is None or dims == ():
         flat = F.roll(F.reshape(input, shape=(-1,)), shifts=moves, dims=(0,))
-        return F.reshape(flat, shape=input._array.shape)  # type: ignore[no-any-return]
+        return alone(F.reshape(flat, shape=input._array.shape))  # type: ignore[no-any-return]
     places = tuple(one_dim(input, d) for d in ints((dims,)))
     if len(moves) != len(places):
         raise locate(RuntimeError(

@@ -1,4 +1,7 @@
-"""Results with named fields: `max`, `sort`, `topk` and their like over a dimension."""
+"""Results with named fields: `max`, `sort`, `topk` and their like over a dimension.
+
+And results that are made by an op that views what nobody else knows.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,12 @@ class Result(tuple[Any, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return named, (type(self).__name__, self.fields, tuple(self))
+
+
+def alone(tensor: Any) -> Any:
+    """A result that looks into a tensor that nobody else knows: in PyTorch it is no view."""
+    tensor._view = None
+    return tensor
 
 
 _TYPES: dict[tuple[str, tuple[str, ...]], type[Result]] = {}

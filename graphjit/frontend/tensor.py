@@ -131,6 +131,7 @@ class Tensor(Methods):
             raise locate(RuntimeError(
                 "only Tensors of floating point dtype can require gradients"
             ))
+        self._tracked()  # its base may have been written to
         if self._grad_fn is not None and not requires_grad:
             raise locate(RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a "
@@ -253,6 +254,7 @@ class Tensor(Methods):
     def data(self, value: Tensor) -> None:
         if MODE.recorder is not None:
             MODE.recorder.refuse("assignment to .data")
+        self._tracked()  # it stays where it is on the tape, whatever it was a view of
         self._array = value._array
         self._view = value._view
         VERSIONS.structure += 1

@@ -485,13 +485,17 @@ def test_writes_to_results_in_another_order_and_to_views(function):
     np.testing.assert_allclose(gradient(True, data=True), gradient(False, data=True), 1e-5)
 
 
+@pytest.mark.parametrize(
+    "takes", [lambda p, f: (f, p), lambda p, f: (lambda _: f(p), gj.ones(()))], ids=["p", "nothing"]
+)
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpoint_is_computed_again_from_what_is_there_by_then(reentrant):
+def test_a_checkpoint_is_computed_again_from_what_is_there_by_then(reentrant, takes):
     def gradient(traced):
         p, q = gj.tensor([0.5, 0.7]).requires_grad_(), gj.tensor([0.2, 0.3])
 
         def function():
-            inside = checkpoint(lambda p: p.exp() * p, p, use_reentrant=reentrant)
+            function, argument = takes(p, lambda p: p.exp() * p)
+            inside = checkpoint(function, argument.requires_grad_(), use_reentrant=reentrant)
             return inside * p * q.exp()
 
         call = gj.trace(function) if traced else function

@@ -110,3 +110,37 @@ def test_a_row_of_an_expanded_tensor_can_be_written_to():
             x.expand(4, 2, 3).mul_(2)
         found.append(x.tolist())
     assert found[0] == found[1]
+
+
+NEW = """
+x.logsumexp(0); x.norm(2, 0); x.roll(1); x.kthvalue(2)[0]; x.median(0)[1]; x.mode()[0]; z @ x[0]
+x.put(i, x[0]); x.index_copy(1, i[:1], x[:, :1]); x.index_fill(1, i, 9); x[0] @ z.mT
+t.einsum('ij->', x); t.einsum('i,j->ij', x[0], x[1]); t.einsum('ij->ji', x); x.view(-1)
+"""
+
+
+@pytest.mark.parametrize("text", NEW.replace("\n", ";").strip(";").split(";"))
+def test_what_is_a_view(text):
+    """Results that a view op was the last to make were views of what nobody else knew."""
+    found = []
+    for t in (gj, torch):
+        x = t.arange(6.0).reshape(2, 3)
+        result = eval(text, {"t": t, "x": x, "z": t.ones(2, 4, 3), "i": t.tensor([0, 2, 1])})
+        found.append(result._base is None)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("change", ["v.requires_grad_(False)", "v.data = v.detach() * 2"])
+def test_a_view_that_was_written_to_is_no_leaf(change):
+    """It was taken for one until someone asked for its place on the tape."""
+    found = []
+    for t in (gj, torch):
+        v = (t.ones(2, 2, requires_grad=True) * 2).view(-1)
+        v.mul_(2)
+        try:
+            exec(change, {"v": v})
+        except RuntimeError as error:
+            found.append(str(error)[:60])
+        else:
+            found.append((v.requires_grad, v.is_leaf))
+    assert found[0] == found[1]
