@@ -14,6 +14,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType
 from ..errors import locate
+from ..ops.core import is_plain_zero
 from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .data import array_from_data, as_number, check_array
 from .mode import MODE
@@ -60,7 +61,7 @@ def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Tensor:
     if MODE.recorder is not None:
         result: Tensor = TENSORS.full(shape=shape, value=value, dtype=dtype)
         return result
-    if not value:
+    if is_plain_zero(value):
         return Tensor._of(np.zeros(shape, dtype.numpy))
     array = np.empty(shape, dtype.numpy)
     array.fill(value)

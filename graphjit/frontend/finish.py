@@ -96,6 +96,7 @@ def finish(
         recorder.aliases,
         recorder.lacking,
         recorder.unhooked,
+        recorder.walks_back,
     )
     if roots:
         from .differentiate import differentiate

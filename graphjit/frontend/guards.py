@@ -387,6 +387,24 @@ class HungGuard:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassGuard:
+    """A module is of the class that it was of: `m.__class__ = Other` counts as a new structure."""
+
+    thing: Any
+    cls: type
+    key: ClassVar[str] = "__class__"
+    container: ClassVar[None] = None
+    expected: ClassVar[None] = None
+
+    @property
+    def name(self) -> str:
+        return f"the class of a {self.cls.__name__}"
+
+    def holds(self) -> bool:
+        return type(self.thing) is self.cls
+
+
+@dataclass(frozen=True, slots=True)
 class SameGuard:
     """A place holds the very container that the call has returned, not only one like it."""
 
@@ -403,7 +421,7 @@ class SameGuard:
         return self.place.finds(self.thing)
 
 
-AnyGuard = Guard | CodeGuard | AbsenceGuard | PlainGuard | HungGuard | SameGuard
+AnyGuard = Guard | CodeGuard | AbsenceGuard | ClassGuard | PlainGuard | HungGuard | SameGuard
 
 
 def tensors_reached(guards: Iterable[AnyGuard], tree: Hashable) -> dict[int, Tensor]:

@@ -34,6 +34,7 @@ from .guards import (
     TABLES,
     AbsenceGuard,
     AnyGuard,
+    ClassGuard,
     CodeGuard,
     Guard,
     HungGuard,
@@ -62,7 +63,7 @@ class Reads:
     """Collects guards. `refusal` is the first reason why something read cannot be guarded."""
 
     def __init__(self) -> None:
-        self.structural: list[Guard] = []
+        self.structural: list[Guard | ClassGuard] = []
         self.always: list[AnyGuard] = []
         self.refusal: str | None = None
         self.about = ""
@@ -439,6 +440,8 @@ class Reads:
             self._tensor(value)
         elif is_plain(value):
             self._watch(value)
+        elif isinstance(value, tuple(GUARDED)):
+            self.structural.append(ClassGuard(value, type(value)))
         for part in parts(value):
             self._reach(part, depth + 1)
         if isinstance(value, FunctionType):

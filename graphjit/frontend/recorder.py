@@ -150,6 +150,8 @@ class Recorder:
         self.lacking: set[tuple[int, str]] = set()
         #: tensors, no leaves, at which a backward ended: hooks there would have been called
         self.unhooked: list[Tensor | int] = []
+        #: whether there was a backward
+        self.walks_back = False
         self.arguments = tuple(arguments)
         for position, tensor in enumerate(self.arguments):
             self.positions[id(tensor)] = position

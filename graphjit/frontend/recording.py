@@ -246,6 +246,7 @@ class Recording:
         aliases: inputs and what else was the same array as they.
         lacking: attributes that the call looked for in vain, with the positions of the arguments.
         unhooked: tensors from outside, no leaves, that are to have no hooks.
+        walks_back: whether there was a backward, which tells a tensor from another one.
         orders: the dimensions from the outermost, for values that do not lie in C order.
     """
 
@@ -267,6 +268,7 @@ class Recording:
     aliases: list[tuple[Source, Source]]
     lacking: set[tuple[int, str]]
     unhooked: list[Tensor | int]
+    walks_back: bool
     backward: Differentiated | None = None
 
 

@@ -268,7 +268,10 @@ def run_backward(
 
     Gradients are arrays, or tensors where a recorder is on or `create_graph` is set.
     """
-    wrap = create_graph or MODE.recorder is not None
+    recorder = MODE.recorder
+    if recorder is not None:
+        recorder.walks_back = True
+    wrap = create_graph or recorder is not None
     before, MODE.grad = MODE.grad, create_graph
     token = silence(QUIET)
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .call import LARGE, MARKS
-from .guards import CHANGING, AbsenceGuard, CodeGuard, Guard, HungGuard, SameGuard
+from .guards import CHANGING, AbsenceGuard, ClassGuard, CodeGuard, Guard, HungGuard, SameGuard
 from .mode import MODE
 from .plain import PlainGuard
 from .pytree import LEAF, takes_items
@@ -209,14 +209,14 @@ class _Writer:
             else:
                 yield f"if {self._failed(other)}: return MISS"
 
-    def _failed(self, guard: Guard | PlainGuard | HungGuard | SameGuard) -> str:
+    def _failed(self, guard: Guard | ClassGuard | PlainGuard | HungGuard | SameGuard) -> str:
         """The condition under which a guard on an object, or on an attribute, does not hold."""
         slow = f"not {self.name(guard.holds)}()"
         if isinstance(guard, PlainGuard):
             if guard.found:
                 return slow
             return f"type({self.name(guard.thing)}) is not {self.name(guard.cls)}"
-        if isinstance(guard, (HungGuard, SameGuard)):
+        if isinstance(guard, (ClassGuard, HungGuard, SameGuard)):
             return slow
         if guard.thing is CHANGING:
             return slow

@@ -16,6 +16,7 @@ from .call import MARKS, fits
 from .guards import (
     ABSENT,
     AnyGuard,
+    ClassGuard,
     CodeGuard,
     Guard,
     is_empty,
@@ -150,7 +151,7 @@ class Variant:
         args: tuple[Any, ...] | None,
         recording: Recording,
         executable: Executable,
-        structural: list[Guard],
+        structural: list[Guard | ClassGuard],
         always: list[AnyGuard],
         result: Any,
     ) -> None:
@@ -180,7 +181,9 @@ class Variant:
         reached = tensors_reached(self.guards, tree)
         self.pinned = _pinned(reached, tensors)
         #: by id, tensors that Python would have told from these arguments, if it had met them there
-        self.strangers = _strangers(self.guards, reached, tensors)
+        self.strangers: set[int] = set()
+        if recording.walks_back or _tells_same(self.guards):
+            self.strangers = reached.keys() - map(id, tensors)
         #: tensors from outside, with what Python can tell of them without their elements
         known = {id(t): t for t, _ in (*self.binding.captured, *self.pinned)} | reached
         self.frozen = [(t, t._array, signature([t])) for t in known.values()]
@@ -545,12 +548,10 @@ def _pinned(reached: dict[int, Tensor], tensors: Sequence[Tensor]) -> list[tuple
     return [(t, i) for i, t in enumerate(tensors) if id(t._array) in arrays]
 
 
-def _strangers(
-    guards: Sequence[AnyGuard], reached: dict[int, Tensor], tensors: Sequence[Tensor]
-) -> set[int]:
-    """The ids of the tensors that code which tells things apart reached, but not as arguments."""
+def _tells_same(guards: Sequence[AnyGuard]) -> bool:
+    """Whether any code that was reached asks if a thing is another one."""
     codes = [code for g in guards if isinstance(g, CodeGuard) for _, code in g.codes]
-    return reached.keys() - map(id, tensors) if any(map(tells_same, codes)) else set()
+    return any(map(tells_same, codes))
 
 
 def _put_back(undrawn: list[tuple[Any, int]]) -> None:

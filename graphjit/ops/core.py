@@ -6,6 +6,7 @@ package. There is no other list of ops than `OPS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -343,3 +344,8 @@ def by_parts(decompose: Callable[..., Any]) -> Callable[..., Any]:
         return decompose(arrays_of(xp), *arrays, **attrs)
 
     return eval
+
+
+def is_plain_zero(value: Any) -> bool:
+    """Whether a number is zero, but not -0.0: all bits are zeros."""
+    return value == 0 and not (isinstance(value, float) and math.copysign(1.0, value) < 0)

@@ -10,7 +10,7 @@ from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
-from .core import declare, device_of, dtype_of, pointwise
+from .core import declare, device_of, dtype_of, is_plain_zero, pointwise
 from .sampling import bools, calls, ints, rows, unary
 
 constant = pointwise(
@@ -28,7 +28,7 @@ constant = pointwise(
 
 
 def _eval_full(xp: Any, shape: Shape, value: Any, dtype: DType, device: str = "cpu") -> Any:
-    if value == 0:
+    if is_plain_zero(value):
         return xp.zeros(shape, dtype.numpy)
     return xp.full(shape, value, dtype.numpy)
 

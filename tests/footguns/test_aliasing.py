@@ -479,3 +479,17 @@ PAD = gj.zeros(4)
 def test_arguments_that_are_known_by_other_names(is_pad):
     """A tensor that the function knows by another name is told from others as an argument."""
     return lambda x, other: (x + 1, other) if is_pad(other) else (x + 2, other)
+
+
+WEIGHT = gj.ones(4, requires_grad=True)
+
+
+@trap(arguments=lambda call: (WEIGHT if call % 3 == 2 else gj.ones(4, requires_grad=True),))
+def test_an_argument_that_a_backward_tells_from_a_weight():
+    """A gradient with respect to an argument is another one where that is a captured tensor."""
+
+    def step(x):
+        (grad,) = gj.autograd.grad((WEIGHT * 2).sum(), x, allow_unused=True)
+        return 0 if grad is None else grad
+
+    return step

@@ -529,3 +529,23 @@ def test_a_module_that_hands_on_attributes():
         return x @ model.weight.t() * getattr(model, "scale", 0.5), model.out_features
 
     return step, change
+
+
+@trap()
+def test_a_module_that_becomes_another_one():
+    """The class of a module may be assigned."""
+
+    class Doubled(nn.Linear):
+        pass
+
+    layer = nn.Linear(4, 2)
+    model = nn.Sequential(layer)
+
+    def change(n):
+        layer.__class__ = Doubled if n % 2 else nn.Linear
+
+    def step(x):
+        names = [type(module).__name__ for module in model.modules()]
+        return model(x) * (1 + isinstance(layer, Doubled)), names
+
+    return step, change
