@@ -9,13 +9,14 @@ from __future__ import annotations
 import dis
 import functools
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
-from .bytecode import BY_NAME, LISTING, names_in, nested
+from .bytecode import BY_NAME, LISTING, imports, names_in, nested
 
 #: names of exceptions of those that catch a missing attribute
 _CAUGHT = frozenset({"AttributeError", "Exception", "BaseException"})
@@ -182,3 +183,11 @@ class Sought:
             if base in self.known and id(thing) in self.known[base]:
                 return True
         return isinstance(thing, type) and any(base not in self.known for base in self.listed)
+
+
+def finds_modules(function: FunctionType) -> bool:
+    """Whether a function reads `sys.modules`."""
+    code, known = function.__code__, function.__globals__
+    bases = {base for base, name in lookups(code).loaded if name == "modules"}
+    is_local = "" in bases and "sys" in imports(code, known.get("__package__") or "")
+    return is_local or any(known.get(base) is sys for base in bases)

@@ -47,13 +47,20 @@ from .guards import (
     snapshot,
 )
 from .libraries import home, is_impure, is_library, telling_module
-from .lookups import Sought, lookups
+from .lookups import Sought, finds_modules, lookups
 from .mode import MODE
 from .parts import dispatches, has_space, is_extension, is_path, label, makes_up, parts
 from .plain import WHOLE, Layout, PlainGuard, attributes, own_dict
-from .state import CARRIED, GUARDED, STEPPING, VERSIONS, WRAPPERS
+from .state import CARRIED, GUARDED, STEPPING, WRAPPERS
 from .tensor import Tensor
-from .watching import assigning_plain, noting_plain, stands_in, watch, watch_absence
+from .watching import (
+    WatchedModule,
+    assigning_plain,
+    noting_plain,
+    stands_in,
+    watch,
+    watch_absence,
+)
 
 #: built-in functions that read what no name in the code tells
 DYNAMIC = {"globals", "locals", "eval", "exec", "input", "open", "__import__"}
@@ -546,8 +553,10 @@ class Reads:
             self.spaces.append(function)
         if dispatches(function):
             self._entry(function, "registry")
-        if _finds_modules(function):
+        if finds_modules(function):
             self.refuse("sys.modules leads to what cannot be guarded", "sys.modules")
+        if code.co_name != "__getattribute__" and _PAST.intersection(code.co_names):
+            self.refuse("an attribute is read past the class of what has it", function.__name__)
         for name in imports(code, function.__globals__.get("__package__") or ""):
             self._import(name)
 
@@ -556,26 +565,6 @@ class Reads:
         if name in sys.modules:
             return self._reach(sys.modules[name])
         self.always.append(Guard(f"sys.modules[{name!r}]", sys.modules, name, ABSENT, CHANGING))
-
-
-def _finds_modules(function: FunctionType) -> bool:
-    """Whether a function reads `sys.modules`."""
-    code, known = function.__code__, function.__globals__
-    bases = {base for base, name in lookups(code).loaded if name == "modules"}
-    is_local = "" in bases and "sys" in imports(code, known.get("__package__") or "")
-    return is_local or any(known.get(base) is sys for base in bases)
-
-
-class WatchedModule(ModuleType):
-    """A module of graphjit's, of which a replay sees when Python exchanges a function of it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        VERSIONS.structure += 1
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        VERSIONS.structure += 1
-        super().__delattr__(name)
 
 
 #: methods that are called without being named
@@ -594,6 +583,8 @@ _CALLED = frozenset(
     "__call__ __getattr__ __getitem__ __len__ __iter__ __contains__ __bool__ __enter__ __exit__ "
     "__eq__ __hash__".split()
 )
+#: what reads attributes unseen
+_PAST = {"__getattribute__", "getattr_static"}
 #: what Python keeps in the members of an enumeration
 _OF_MEMBERS = {"_value_", "_name_", "_sort_order_", "__objclass__"}
 #: those of them that every class has, or that something else stands in for

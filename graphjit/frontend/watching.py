@@ -10,12 +10,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import hung
 from .mode import MODE
 from .plain import WATCHERS
-from .state import CARRIED
+from .state import CARRIED, VERSIONS
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -159,3 +160,15 @@ def watching(classes: Iterable[type], reads: Reads) -> Iterator[None]:
     finally:
         _WATCH.reads = None
         _unwatch((*classes, *reads.watched))
+
+
+class WatchedModule(ModuleType):
+    """A module of graphjit's, of which a replay sees when Python exchanges a function of it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        VERSIONS.structure += 1
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        VERSIONS.structure += 1
+        super().__delattr__(name)

@@ -541,3 +541,14 @@ def test_attributes_for_the_time_of_a_call():
         return made
 
     return step
+
+
+@trap(replays=0, eager="read past the class")
+def test_attributes_read_past_the_class():
+    """What `object.__getattribute__` reads cannot be watched."""
+    thing = Thing(scale=1.0)
+
+    def change(n):
+        thing.scale = float(n)
+
+    return lambda x: x * object.__getattribute__(thing, "scale"), change
