@@ -148,14 +148,22 @@ class _Flattener:
         op = cast(Op, node.op)
         args = [self.of[value] for value in node.inputs]
         if op.kind == "reduce":
-            return self._reduce(op, node, args[0])
+            return self._rounded(self._reduce(op, node, args[0]), node.output.dtype)
         if op.scalar is None:
             raise CompileError(f"{op.name} has no formula for an element")
         formula = op.scalar(*map(s.operand, range(len(args))), **node.kwargs)
         dtype = register_dtype(node.output.dtype)
         if not args and formula.instr == "const":
             return self._constant(formula.args[0], dtype)
-        return self._expression(formula, args, node.output.shape, dtype)
+        return self._rounded(
+            self._expression(formula, args, node.output.shape, dtype), node.output.dtype
+        )
+
+    def _rounded(self, value: int, dtype: DType) -> int:
+        """`value`, what an op gives, in the precision of `dtype`, with the infinities it has."""
+        if dtype is not dtypes.float16 or self.values[value].op in (LOAD, LITERAL):
+            return value
+        return self._apply("cast", [value], register_dtype(dtype), dtype)
 
     def _constant(self, number: object, dtype: DType) -> int:
         """Zeros are written into the code; other numbers stay out of it, so that code is shared."""

@@ -273,12 +273,25 @@ def cast(source: DType, target: DType) -> Instruction:
         if target is dtypes.float16:
             wide = _converted(builder, x, source, dtypes.float32)
             return builder.fpext(builder.fptrunc(wide, _FLOATS[2]), _FLOATS[4])
-        if source.category == 2 and target.category == 1 and target.itemsize < 4:
-            x = builder.fptosi(x, _INTEGERS[4])
-            return builder.trunc(x, memory_type(target))
+        if source.category == 2 and target.category == 1:
+            return _to_integer(Scalar(builder, x), target).value
         return _converted(builder, x, source, target)
 
     return cast
+
+
+def _to_integer(x: Scalar, target: DType) -> Scalar:
+    """`x` without its fraction. What does not fit int32, or int64, is the least number there:
+
+    that is what processors give; LLVM, where it knows of such a number, would give anything.
+    """
+    wide = _INTEGERS[max(target.itemsize, 4)]
+    limit = 2.0 ** (wide.width - 1)
+    x = (x.abs() < limit).where(x, -limit)
+    number = x.builder.fptosi(x.value, wide)
+    if target.itemsize < 4:
+        number = x.builder.trunc(number, memory_type(target))
+    return Scalar(x.builder, number)
 
 
 def _converted(builder: Any, x: Any, source: DType, target: DType) -> Any:

@@ -194,7 +194,11 @@ def _typed_scalar(x: Any, target: DType) -> Any:
         x &= (1 << bits) - 1
         if target.is_signed and x >> (bits - 1):
             x -= 1 << bits
-    return target.numpy.type(x)
+    token = silence(QUIET)
+    try:
+        return target.numpy.type(x)
+    finally:
+        restore(token)
 
 
 def result_type(inputs: Sequence[Any]) -> DType:

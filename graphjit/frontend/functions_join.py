@@ -193,15 +193,10 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix with matrices along its diagonal."""
     blocks = [_with_ndim(x, 2) for x in tensors]
-    rows = builtins.sum(b._array.shape[0] for b in blocks)
     columns = builtins.sum(b._array.shape[1] for b in blocks)
-    padded, top, left = [], 0, 0
+    rows, left = [], 0
     for block in blocks:
-        height, width = block._array.shape
-        pads = ((top, rows - top - height), (left, columns - left - width))
-        padded.append(F.pad(block, pads=pads, value=0))
-        top, left = top + height, left + width
-    total: Any = padded[0]
-    for block in padded[1:]:
-        total = F.add(total, block)
-    return total  # type: ignore[no-any-return]
+        width = block._array.shape[1]
+        rows.append(F.pad(block, pads=((0, 0), (left, columns - left - width)), value=0))
+        left += width
+    return cat(rows, 0)

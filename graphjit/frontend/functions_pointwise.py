@@ -15,6 +15,7 @@ from ..dtypes import DType
 from ..errors import locate
 from .arguments import check_tensor
 from .base import is_tensor
+from .dispatch import result_type
 from .out import write_out
 from .tape import TENSORS as F
 
@@ -480,11 +481,24 @@ def logaddexp(input: Tensor, other: Tensor, *, out: Any = None) -> Any:
     return result if out is None else write_out(out, result, "logaddexp")
 
 
+def _floating(*operands: Any) -> DType:
+    """The dtype that an op on floating-point numbers takes `operands` in."""
+    dtype = result_type(operands)
+    return dtype if dtype.category >= 2 else dtypes.default_float()
+
+
+def _scalar(number: Any, dtype: DType) -> Tensor:
+    from .creation import filled
+
+    return filled((), number, dtype)
+
+
 def xlogy(input: Any, other: Any, *, out: Any = None) -> Any:
     """`input * log(other)`, and 0 where `input` is 0."""
-    result = F.where(F.eq(input, 0), 0.0, F.mul(input, F.log(other)))
-    if is_tensor(other):
-        result = F.where(F.isnan(other), math.nan, result)
+    dtype = _floating(input, other)
+    input, other = (x if is_tensor(x) else _scalar(x, dtype) for x in (input, other))
+    result = F.where(F.eq(input, 0), 0.0, F.mul(input, F.log(F.cast(other, dtype=dtype))))
+    result = F.where(F.isnan(other), math.nan, result)
     return result if out is None else write_out(out, result, "xlogy")
 
 
@@ -503,7 +517,7 @@ def heaviside(input: Tensor, values: Tensor, *, out: Any = None) -> Any:
 
 def copysign(input: Any, other: Any, *, out: Any = None) -> Any:
     """The size of `input` with the sign of `other`."""
-    size = F.abs(input)
+    size = F.abs(F.cast(check_tensor("copysign", input), dtype=_floating(input, other)))
     negative = signbit(other) if is_tensor(other) else math.copysign(1, other) < 0
     if is_tensor(negative):
         result = F.where(negative, F.neg(size), size)

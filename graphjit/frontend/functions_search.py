@@ -7,6 +7,7 @@ Each is also the `Tensor` method of its name. Results whose shape depends on the
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -360,13 +361,20 @@ def _ordered(name: str, input: Tensor, dim: int, position: int, keepdim: bool) -
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element (the lower of two); over `dim`, (values, indices)."""
+    """The middle element, the lower of two, or NaN if there is one; over `dim`, with indices."""
     if dim is None:
-        flat = F.reshape(input, shape=(-1,))
-        return _ordered("median", flat, 0, (flat._array.size - 1) // 2, False)[0]
+        return median(F.reshape(input, shape=(-1,)), 0)[0]
     place = one_dim(input, dim)
     extent = input._array.shape[place] if input._array.ndim else 1
-    return _ordered("median", input, place, (extent - 1) // 2, keepdim)
+    pair = _ordered("median", input, place, (extent - 1) // 2, keepdim)
+    if input._array.dtype.kind != "f" or not input._array.ndim:
+        return pair
+    found = F.any(F.isnan(input), dims=(place,))
+    first = F.argmax(input, dims=(place,))  # which takes the first NaN for the largest number
+    if not keepdim:
+        found, first = (F.squeeze(x, dims=(place,)) for x in (found, first))
+    values = F.where(found, math.nan, pair[0])
+    return result_type("median", "values", "indices")((values, F.where(found, first, pair[1])))
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:

@@ -193,8 +193,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def ravel(input: Tensor) -> Tensor:
-    """All elements in one dimension."""
-    return F.reshape(input, shape=(-1,))  # type: ignore[no-any-return]
+    """All elements in one dimension: a view where they lie side by side, else a copy."""
+    dense = input if input._array.flags.c_contiguous else F.clone(input)
+    return F.reshape(dense, shape=(-1,))  # type: ignore[no-any-return]
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -409,12 +410,35 @@ def empty_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def _check_storage(
+    shape: tuple[int, ...], strides: tuple[int, ...], offset: int, itemsize: int, nbytes: int
+) -> None:
+    """RuntimeError where a view would reach beyond `nbytes` of storage."""
+    if len(shape) != len(strides):
+        raise locate(RuntimeError("mismatch in length of strides and shape"))
+    if any(stride < 0 for stride in strides):
+        raise locate(RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(strides)}"
+        ))
+    if offset < 0:
+        raise locate(RuntimeError(f"Storage offset must be non-negative, got {offset}"))
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    needed = (last + 1) * itemsize
+    if 0 not in shape and needed > nbytes:
+        raise locate(RuntimeError(
+            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, "
+            f"and itemsize {itemsize} requiring a storage size of {needed} are out of bounds for "
+            f"storage of size {nbytes}"
+        ))
+
+
 def as_strided(
     input: Tensor, size: Any, stride: Any, storage_offset: int | None = None
 ) -> Tensor:
     """The storage of `input` under any shape and strides (in elements).
 
-    Off the tape: RuntimeError if `input` requires grad.
+    Off the tape: RuntimeError if `input` requires grad, or if the storage is too small.
     """
     from .mode import MODE
 
@@ -422,10 +446,14 @@ def as_strided(
         raise locate(RuntimeError("as_strided() of a tensor that requires grad is not supported"))
     shape, strides = as_shape("as_strided", (size,)), ints((stride,))
     array = input._array
-    start = array
-    if storage_offset is not None:
-        base = array.base if isinstance(array.base, np.ndarray) else array
-        start = base.reshape(-1)[storage_offset:]
+    owner = array.base if isinstance(array.base, np.ndarray) else array
+    offset = storage_offset
+    if offset is None:
+        offset = (array.ctypes.data - owner.ctypes.data) // array.itemsize
+    _check_storage(shape, strides, offset, array.itemsize, owner.nbytes)
+    start = np.lib.stride_tricks.as_strided(
+        owner.view(array.dtype), (owner.nbytes // array.itemsize,), (array.itemsize,)
+    )[offset:]
     view = np.lib.stride_tricks.as_strided(
         start, shape, tuple(s * array.itemsize for s in strides)
     )

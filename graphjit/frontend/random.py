@@ -8,6 +8,7 @@ made of them, so equal seeds give equal numbers eagerly, traced, and on any numb
 from __future__ import annotations
 
 import math
+import operator
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -416,6 +417,13 @@ def multinomial(
 ) -> Tensor:
     """Indices drawn with probabilities proportional to each row of `input`."""
     check_tensor("multinomial", input)
+    try:
+        num_samples = operator.index(num_samples)
+    except TypeError:
+        raise locate(TypeError(
+            "multinomial(): argument 'num_samples' (position 2) must be int, not "
+            f"{type(num_samples).__name__}"
+        )) from None
     columns = input._array.shape[-1]
     if not replacement and num_samples > columns:
         raise locate(RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without "

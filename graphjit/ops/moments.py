@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..ir.graph import Shape, Spec
-from .core import declare, reduced_shape, type_name
+from .core import declare, dtype_of, reduced_shape, type_name
 from .reduce import Dims, count, output_shape, squeezed_shape, sum_array
 from .sampling import Samples, both, reducing, rows
 
@@ -33,7 +33,7 @@ def _eval_mean(xp: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
 
 def _decompose_mean(F: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
     n = count(x.shape, dims)
-    mean = F.mul(F.sum(x, dims=dims), 1 / n if n else math.nan)
+    mean = _over(F, F.sum(x, dims=dims), n) if n else F.mul(F.sum(x, dims=dims), math.nan)
     return mean if keepdim else F.reshape(mean, shape=squeezed_shape(x.shape, dims))
 
 
@@ -68,7 +68,12 @@ def _variance(F: Any, x: Any, dims: Dims, correction: float) -> Any:
     centered = _centered(F, x, dims)
     n = max(count(x.shape, dims) - correction, 0)
     squares = F.sum(F.mul(centered, centered), dims=dims)
-    return F.mul(squares, 1 / n) if n else F.div(squares, 0)
+    return _over(F, squares, n) if n else F.div(squares, 0)
+
+
+def _over(F: Any, x: Any, n: float) -> Any:
+    """`x / n`. The reciprocal costs less; in float16 it would be too far off."""
+    return F.div(x, n) if dtype_of(x) is dtypes.float16 else F.mul(x, 1 / n)
 
 
 def _infer_var(spec: Spec, dims: Dims, correction: float, keepdim: bool) -> tuple[Spec, ...]:

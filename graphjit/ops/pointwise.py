@@ -121,15 +121,8 @@ def _eval_fmod(xp: Any, x: Any, y: Any) -> Any:
     return as_array(xp, xp.fmod(x, y))
 
 
-def _scalar_fmod(x: s.Operand, y: s.Operand) -> s.Expr:
-    """The remainder with the sign of the dividend, from the one with the sign of the divisor."""
-    size = s.call("mod", s.call("abs", x), s.call("abs", y))
-    signed = s.select(s.call("lt", x, 0), s.call("neg", size), size)
-    return s.select(s.call("eq", size, 0), s.call("mul", x, 0), signed)
-
-
 fmod = pointwise(
-    "fmod", _eval_fmod, _scalar_fmod, saves=("in0", "in1"), checks=_nonzero_divisor,
+    "fmod", _eval_fmod, "rem", saves=("in0", "in1"), checks=_nonzero_divisor,
     vjps=(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.trunc(F.div(x, y)))),

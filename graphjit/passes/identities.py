@@ -96,9 +96,10 @@ def _pow(make: Rewriter, draft: Draft) -> Value | None:
         return None
     if exponent == 3:
         return make("mul", make("mul", x, x), x)
-    if exponent == -1:
-        return make("reciprocal", x)
-    return make("sqrt", x) if exponent == 0.5 else None
+    if exponent == -2:
+        return make("reciprocal", make("mul", x, x))
+    roots = {0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
+    return make(roots[exponent], x) if exponent in roots else None
 
 
 def _cast(make: Rewriter, draft: Draft) -> Value | None:

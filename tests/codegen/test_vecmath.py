@@ -224,7 +224,9 @@ def test_accuracy(instr: str, dtype: str) -> None:
 
 def test_every_transcendental_function_has_a_bound() -> None:
     """The table leaves out only what is exact."""
-    exact = set("neg abs sign floor ceil round trunc add sub mul div floordiv mod max min".split())
+    exact = set(
+        "neg abs sign floor ceil round trunc add sub mul div floordiv mod rem max min".split()
+    )
     assert set(ULP) == set(REFERENCES)
     for instr in {*scalar.UNARY, *scalar.BINARY} - exact:
         assert instr in ULP or not vecmath.has(instr, "float32"), instr
@@ -269,6 +271,7 @@ FLOAT_EXACT: dict[str, Callable[..., Any]] = {
     "max": np.maximum,
     "min": np.minimum,
     "mod": floor_mod,
+    "rem": np.fmod,
     "lt": np.less,
     "le": np.less_equal,
     "gt": np.greater,
@@ -319,6 +322,7 @@ def integer_reference(instr: str, width: int) -> Callable[..., int]:
         "mul": lambda x, y: x * y,
         "floordiv": lambda x, y: x // y if y else 0,
         "mod": lambda x, y: x % y if y else 0,
+        "rem": lambda x, y: (abs(x) % abs(y)) * (-1 if x < 0 else 1) if y else 0,
         "pow": integer_power,
         "max": max,
         "min": min,

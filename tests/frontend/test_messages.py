@@ -81,6 +81,9 @@ w.index_add(0, i[:2], w); x.index_copy(0, j, x); x.index_copy(0, i[:2], s); x.in
 x.index_copy(0, i.int(), x); x.index_copy(0, i[:2], x.double()); x.index_copy(0, i[:1], x[:1, :2])
 x.index_copy(1, i[:1], x[:1, :1]); x.index_copy(0, i, x); s.index_copy(0, i, w)
 s.index_copy(0, i, s)
+x.as_strided((3, 3), (3, 1)); s.as_strided((2, 2), (1, 1)); x.as_strided((2,), (-1,))
+x.as_strided((2,), (1,), 5); x[1].as_strided((4,), (1,)); x.as_strided((2, 2), (1,))
+t.multinomial(w, 1.5); t.multinomial(w, t.ones(2))
 """.replace("\n", ";").split(";")  # fmt: skip
 
 

@@ -54,6 +54,7 @@ FLOAT: dict[str, Formula] = {
     "pow": power.power,
     "floordiv": division.floordiv,
     "mod": division.mod,
+    "rem": division.rem,
 }
 SIGNED, UNSIGNED = integers.integer(signed=True), integers.integer(signed=False)
 

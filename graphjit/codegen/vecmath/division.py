@@ -48,6 +48,12 @@ def mod(x: Scalar, y: Scalar) -> Scalar:
     return _rounded_up(r, y).where(r.plus(y), r)
 
 
+def rem(x: Scalar, y: Scalar) -> Scalar:
+    """The remainder with the sign of the dividend, from the one with the sign of the divisor."""
+    size = mod(x.abs(), y.abs())
+    return size.equals(0.0).where(x.times(0.0), (x < 0.0).where(-size, size))
+
+
 def by_inverse(x: Scalar, y: Scalar) -> Scalar:
     """`x / y` by what a loop needs to compute but once, if y is the same for all its elements.
 

@@ -40,6 +40,11 @@ def integer(signed: bool) -> dict[str, Formula]:
             r = (r.differs(0) & ((r ^ y) < 0)).where(r + y, r)
         return zero.where(0, r)
 
+    def rem(x: Scalar, y: Scalar) -> Scalar:
+        """What truncated division leaves, with the dividend's sign; 0 where the divisor is."""
+        _, r, zero = quotient(x, y)
+        return zero.where(0, r)
+
     def shl(x: Scalar, y: Scalar) -> Scalar:
         """0 where the distance is negative or too long."""
         width = x.type.width
@@ -74,6 +79,7 @@ def integer(signed: bool) -> dict[str, Formula]:
         "mul": plain("", "mul"),
         "floordiv": floordiv,
         "mod": mod,
+        "rem": rem,
         "pow": integer_power(signed),
         "max": extreme(">"),
         "min": extreme("<"),

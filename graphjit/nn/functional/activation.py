@@ -42,8 +42,9 @@ def hardtanh(
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """`x` where it is above `threshold`, else `value`."""
-    return _finish(input, F.where(F.gt(input, threshold), input, value), inplace)
+    """`x` where it is above `threshold`, or NaN, else `value`."""
+    value = value if input.dtype.category >= 2 else int(value)
+    return _finish(input, F.where(F.le(input, threshold), value, input), inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
