@@ -127,7 +127,10 @@ class ItemOf:
     index: int
 
     def read(self) -> float:
-        return float(vars(self.owner)[self.name][self.index])
+        value = vars(self.owner)[self.name][self.index]
+        if type(value) is not float:
+            raise TypeError(type(value))
+        return value
 
 
 #: what `VERSIONS.structure` tells of, and not `VERSIONS.hyper`

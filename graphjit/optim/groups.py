@@ -93,6 +93,28 @@ class Watched(dict[Any, Any], SelfGuarding):
         guard_items(self, dict.__iter__)
         return dict.__iter__(self)
 
+    def keys(self) -> Any:
+        guard_items(self, dict.__iter__)
+        return dict.keys(self)
+
+    def copy(self) -> dict[Any, Any]:
+        return dict(self)
+
+    def __eq__(self, other: object) -> bool:
+        self.items()
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
     def values(self) -> Any:
         return [self[key] for key in self] if MODE.recorder is not None else dict.values(self)
 
@@ -231,10 +253,17 @@ class State(Watched):
         super().__setitem__(key, Watched(value) if type(value) is dict else value)
 
     def __missing__(self, key: Any) -> Watched:
-        # An empty entry changes nothing that a recording depends on.
-        entry = Watched()
-        dict.__setitem__(self, key, entry)
+        entry = self[key] = Watched()
         return entry
+
+    def of(self, parameter: Any) -> Any:
+        """The entry of a parameter, for its optimizer.
+
+        That one is made changes nothing that a recording of a step depends on.
+        """
+        if not dict.__contains__(self, parameter):
+            dict.__setitem__(self, parameter, Watched())
+        return dict.__getitem__(self, parameter)
 
     def __repr__(self) -> str:
         return f"defaultdict({dict!r}, {dict(self)!r})"

@@ -455,7 +455,7 @@ class Elementwise(Optimizer):
     def _kept(self, parameter: Tensor, plan: Plan) -> tuple[dict[str, Any], bool]:
         """A parameter's state, and whether it has been made just now."""
         # What is read here is guarded as a whole, by `guard_state`.
-        state = dict.__getitem__(self.state, parameter)
+        state = self.state.of(parameter)
         names = ("step", *plan.names) if self.counts_steps else plan.names
         fresh = False
         for name in names:

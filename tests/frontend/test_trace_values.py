@@ -476,7 +476,7 @@ EDGES = [
 
 @pytest.mark.parametrize(("dtype", "function"), EDGES)
 def test_numbers_at_the_edge(dtype, function, monkeypatch):
-    """Kernels did not round float16 between ops; the least integer and infinities came out wrong."""
+    """Kernels did not round float16 between ops, nor get the least integer or infinities right."""
     monkeypatch.setenv("GRAPHJIT_BACKEND", "numba")
     x = gj.tensor(NUMBERS[dtype], dtype=getattr(gj, dtype))
     expected = function(x).numpy()

@@ -324,3 +324,42 @@ def test_parameter_is_an_ordinary_tensor_to_pytorch_style_code():
     layer = nn.Linear(2, 2)
     for parameter in layer.parameters():
         assert isinstance(parameter, graphjit.Tensor) and parameter.is_leaf
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda state, p: len(state.keys()), lambda state, p: state == {},
+        lambda state, p: len({**state}), lambda state, p: p in dict(state),
+        lambda state, p: len(state | {}), lambda state, p: len(state[p]) + len(state),
+    ],
+)  # fmt: skip
+def test_a_traced_function_that_looks_at_the_state(look):
+    """Keys, comparisons and copies of the state were those of the recorded call."""
+    p = graphjit.ones(2, requires_grad=True)
+    optimizer = graphjit.optim.SGD([p], lr=0.1)
+    function = lambda x: look(optimizer.state, p)
+    traced = graphjit.trace(function)
+    for entries in ({}, {}, {"z": 1}, {"z": 1}, None, {}):
+        optimizer.state.clear()
+        if entries is not None:
+            optimizer.state[p] = entries
+        found = traced(graphjit.ones(1)), len(optimizer.state)
+        optimizer.state.clear()
+        if entries is not None:
+            optimizer.state[p] = entries
+        assert found == (function(graphjit.ones(1)), len(optimizer.state))
+
+
+def test_a_rate_that_has_become_a_tensor():
+    """What `get_last_lr` gives a traced function stayed what it was."""
+    optimizer = graphjit.optim.SGD([graphjit.ones(2, requires_grad=True)], lr=0.1)
+    scheduler = graphjit.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    traced = graphjit.trace(lambda x: x * scheduler.get_last_lr()[0])
+    for number in range(6):
+        if number == 3:
+            optimizer.param_groups[0]["lr"] = graphjit.tensor(0.3)
+        expected = graphjit.ones(1) * scheduler.get_last_lr()[0]
+        assert graphjit.equal(traced(graphjit.ones(1)), expected)
+        optimizer.step()
+        scheduler.step()

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import ref
 
 from ...frontend.hyper import effect, floats_in, refuse
-from ...frontend.state import GUARDED, STEPPING
+from ...frontend.state import GUARDED, STEPPING, VERSIONS
 from ...frontend.tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -34,6 +34,7 @@ def set_rate(group: dict[str, Any], rate: Any) -> None:
     """Give a group another rate; a tensor stays the tensor that it is."""
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(float(rate))
+        VERSIONS.hyper += 1  # what the scheduler keeps of it is another number too
     else:
         group["lr"] = rate
 
