@@ -205,7 +205,7 @@ pow = pointwise(
 
 def _atan2_grad(F: Any, g: Any, y: Any, x: Any) -> Any:
     """`g` over the square of the distance from the origin; 0 at the origin, as in PyTorch."""
-    square = F.add(F.mul(x, x), F.mul(y, y))
+    square = F.add(*(v * v if isinstance(v, _Number) else F.mul(v, v) for v in (x, y)))
     return F.where(F.eq(square, 0), 0, F.div(g, square))
 
 
