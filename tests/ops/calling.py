@@ -137,8 +137,9 @@ _NUMPY = {
     "acosh": np.arccosh, "atanh": np.arctanh, "sigmoid": special.expit, "erf": special.erf,
     "round": np.round, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide,
     "floordiv": np.floor_divide, "mod": np.remainder, "rem": np.fmod, "pow": np.power,
-    "max": np.maximum, "min": np.minimum, "atan2": np.arctan2, "bitand": np.bitwise_and, "bitor": np.bitwise_or,
-    "bitxor": np.bitwise_xor, "bitnot": np.invert, "shl": np.left_shift, "shr": np.right_shift,
+    "max": np.maximum, "min": np.minimum, "atan2": np.arctan2, "bitnot": np.invert,
+    "bitand": np.bitwise_and, "bitor": np.bitwise_or, "bitxor": np.bitwise_xor,
+    "shl": np.left_shift, "shr": np.right_shift,
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "eq": np.equal, "ne": np.not_equal, "select": np.where,
 }  # fmt: skip
