@@ -503,7 +503,7 @@ def test_abstract_classes_and_named_tuples():
 
 @trap
 def test_attributes_of_enum_members():
-    """Attributes that members of an enumeration have, or get, are compared."""
+    """Attributes that members of an enumeration have are compared."""
 
     class Mode(enum.Enum):
         FAST = 1
