@@ -494,7 +494,7 @@ def test_a_checkpoint_is_computed_again_from_what_is_there_by_then(reentrant, ta
         p, q = gj.tensor([0.5, 0.7]).requires_grad_(), gj.tensor([0.2, 0.3])
 
         def function():
-            function, argument = takes(p, lambda p: p.exp() * p)
+            function, argument = takes(p, lambda p: (p * 3).exp())
             inside = checkpoint(function, argument.requires_grad_(), use_reentrant=reentrant)
             return inside * (p if argument is p else 2) * q.exp()
 
