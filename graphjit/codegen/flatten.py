@@ -163,7 +163,7 @@ class _Flattener:
         """`value`, what an op gives, in the precision of `dtype`, with the infinities it has."""
         if dtype is not dtypes.float16 or self.values[value].op in (LOAD, LITERAL):
             return value
-        return self._apply("cast", [value], register_dtype(dtype), dtype)
+        return self._cast(value, dtype)
 
     def _constant(self, number: object, dtype: DType) -> int:
         """Zeros are written into the code; other numbers stay out of it, so that code is shared."""

@@ -50,3 +50,9 @@ class TensorBase:
 def is_tensor(value: Any) -> TypeGuard[Tensor]:
     """Whether `value` is a tensor."""
     return isinstance(value, TensorBase)
+
+
+def alone(tensor: Any) -> Any:
+    """A result that looks into a tensor that nobody else knows: in PyTorch it is no view."""
+    tensor._view = None
+    return tensor

@@ -16,6 +16,7 @@ from ..dtypes import DType
 from ..errors import locate
 from ..ops.core import is_plain_zero
 from .arguments import as_dtype, as_shape, check_device, check_tensor
+from .base import alone
 from .data import array_from_data, as_number, check_array
 from .mode import MODE
 from .symnumber import SymNumber, plain
@@ -44,9 +45,8 @@ def fresh(array: np.ndarray) -> Tensor:
     if uniform and array.dtype.kind != "c":
         return filled(array.shape, array.flat[0].item(), dtypes.from_numpy(array.dtype))
     if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
-        turned: Tensor = TENSORS.permute(fresh(array.T), dims=tuple(reversed(range(array.ndim))))
-        turned._view = None  # nobody knows the other one
-        return turned
+        turned = TENSORS.permute(fresh(array.T), dims=tuple(reversed(range(array.ndim))))
+        return alone(turned)  # type: ignore[no-any-return]
     # What Python computed it from is guarded. The copy is what the user may write to.
     made: Tensor = TENSORS.clone(Tensor._of(array))
     return made

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import locate
-from .base import is_tensor
-from .results import alone
+from .base import alone, is_tensor
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:

@@ -48,12 +48,7 @@ def finish(
     `outside` has, by id, the tensors that a replay finds where this call found them.
     """
     everything: list[Any] = list(results)
-    grads: list[tuple[Tensor | int, int | None]] = []
-    for owner, before in recorder.grads.values():
-        if owner._grad is not before or id(owner) in recorder.grads_written:
-            place = None if owner._grad is None else len(everything)
-            grads.append((recorder.owner(owner), place))
-            everything += [] if owner._grad is None else [owner._grad]
+    grads = _grads_left(recorder, everything)
     assignments = _assignments(recorder, everything)
     if any(recorder.made(x) and x._grad is not None for x in everything):
         recorder.refuse("a tensor that the function has made leaves it with a gradient")
@@ -103,6 +98,18 @@ def finish(
 
         differentiate(recorder, recording, roots, everything, outside)
     return recording
+
+
+def _grads_left(
+    recorder: Recorder, results: list[Any]
+) -> list[tuple[Tensor | int, int | None]]:
+    """Whose `.grad` is another one after the call, and its place; new ones join the results."""
+    left: list[tuple[Tensor | int, int | None]] = []
+    for owner, before in recorder.grads.values():
+        if owner._grad is not before or id(owner) in recorder.grads_written:
+            left.append((recorder.owner(owner), None if owner._grad is None else len(results)))
+            results += [] if owner._grad is None else [owner._grad]
+    return left
 
 
 def _moved(recorder: Recorder) -> Iterator[Source]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import locate
 from .arguments import check_tensor, one_dim
-from .base import is_tensor
+from .base import alone, is_tensor
 from .functions_shape import ints
 from .out import write_out
-from .results import alone
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes
 from ..errors import locate
 from .arguments import as_dims, as_dtype, check_tensor, one_dim
+from .base import alone
 from .convert import truth
 from .mode import MODE
 from .out import write_out
-from .results import alone, result_type
+from .results import result_type
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ import numpy as np
 from ..errors import locate
 from ..ops.core import scalar_type, type_name
 from .arguments import as_dtype, check_copied, check_tensor, one_dim
-from .base import is_tensor
+from .base import alone, is_tensor
 from .observe import observe
 from .out import write_out
-from .results import alone, result_type
+from .results import result_type
 from .tape import TENSORS as F
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from ..errors import locate
 from ..ops.core import broadcast_shapes as _broadcast
 from ..ops.core import normalize_dim
 from .arguments import as_shape, check_tensor, one_dim
-from .base import is_tensor
+from .base import alone, is_tensor
 from .out import write_out
-from .results import alone
 from .size import Size
 from .tape import TENSORS as F
 

@@ -68,7 +68,9 @@ def fresh_result(
         if out.cotangent is not None:
             tensor._grad_fn, tensor._output_number = node, out.cotangent
         elif end is not None:
-            tensor._grad_fn = ends.setdefault(id(end), end.twin())
+            if id(end) not in ends:
+                ends[id(end)] = end.twin()
+            tensor._grad_fn = ends[id(end)]
     return tensor
 
 

@@ -153,6 +153,9 @@ class Recorder:
         #: whether there was a backward
         self.walks_back = False
         self.arguments = tuple(arguments)
+        self._add_arguments()
+
+    def _add_arguments(self) -> None:
         for position, tensor in enumerate(self.arguments):
             self.positions[id(tensor)] = position
             self.tapes.append((tensor, tensor._grad_fn))

@@ -1,7 +1,4 @@
-"""Results with named fields: `max`, `sort`, `topk` and their like over a dimension.
-
-And results that are made by an op that views what nobody else knows.
-"""
+"""Results with named fields: `max`, `sort`, `topk` and their like over a dimension."""
 
 from __future__ import annotations
 
@@ -23,12 +20,6 @@ class Result(tuple[Any, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return named, (type(self).__name__, self.fields, tuple(self))
-
-
-def alone(tensor: Any) -> Any:
-    """A result that looks into a tensor that nobody else knows: in PyTorch it is no view."""
-    tensor._view = None
-    return tensor
 
 
 _TYPES: dict[tuple[str, tuple[str, ...]], type[Result]] = {}
