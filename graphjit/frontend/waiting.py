@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 #: by id, the nodes of replays that no backward has gone back over to the end
 WAITING: dict[int, ref[TracedNode]] = {}
 
-#: those of them whose version counters are yet to be put into READERS
+#: those of them whose version counters are yet to be put into _READERS
 _NEW: dict[int, ref[TracedNode]] = {}
 #: by id of a version counter, the nodes that have read what it counts the writes to, by id
 _READERS: dict[int, set[int]] = {}
-#: by id of a node, its version counters in READERS
+#: by id of a node, its version counters in _READERS
 _COUNTERS: dict[int, frozenset[int]] = {}
 
 
@@ -69,10 +69,8 @@ def _keep_read(version: list[int]) -> None:
 
     Most nodes are done before anything is written to, and never looked at.
     """
-    while _NEW:
-        number, reference = _NEW.popitem()
-        node = reference()
-        if node is not None:
+    for number in list(_NEW):  # the collector may take some of them out at any time
+        if (reference := _NEW.pop(number, None)) and (node := reference()):
             _COUNTERS[number] = counters = frozenset([id(counter) for _, counter, _ in node.seen])
             for counter in counters:
                 _READERS.setdefault(counter, set()).add(number)
