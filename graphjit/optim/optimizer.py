@@ -354,12 +354,12 @@ class Entry:
     """A parameter with what is kept for it, as arrays.
 
     `step` is None where steps are not counted; `fresh` until the first update; `alike` unless the
-    parameter has been given data of another shape since.
+    parameter has been given data of another shape or dtype since.
     """
 
     parameter: Tensor
     array: np.ndarray
-    dtype: np.dtype
+    dtype: type[np.generic]
     step: Tensor | None
     kept: tuple[Tensor, ...]
     arrays: tuple[np.ndarray, ...]
@@ -373,7 +373,7 @@ class Plan:
     """What a group's entries say, as of a version of the group.
 
     `entries` hold while `VERSIONS.structure` is `structure`. `numbers` are those of the last
-    update, which was one of (step, fresh, dtype) = `key`.
+    update, which was one of (step, fresh, dtype) = `key`: arrays of that dtype, if it is not None.
     """
 
     version: int
@@ -487,12 +487,14 @@ class Elementwise(Optimizer):
             if parameter._array is not entry.array:
                 entry = self._entry(parameter, plan)
             about_to_write(parameter)
+            alike = entry.alike and _are_alike(grad._array, entry.array)
+            dtype = entry.dtype if alike else None
             if stateful:
-                self._advance(entry, plan)
-            elif plan.key is not entry.dtype:
-                self._set_numbers(plan, entry.dtype, None, False, entry.dtype)
-            if grad._array.shape != entry.array.shape or not entry.alike:
-                with grad_mode(False):  # it will raise PyTorch's error
+                self._advance(entry, plan, dtype)
+            elif plan.key is not dtype or not plan.numbers:
+                self._set_numbers(plan, dtype, None, False, dtype)
+            if not alike:
+                with grad_mode(False):  # with PyTorch's promotion, or its error
                     update(TENSORS, flags, plan.numbers, parameter, grad, *entry.kept)
             elif entry.large:
                 _in_blocks(update, flags, plan.numbers, (entry.array, grad._array, *entry.arrays))
@@ -513,11 +515,11 @@ class Elementwise(Optimizer):
         step = state["step"] if self.counts_steps else None
         arrays = tuple(tensor._array for tensor in kept)
         return Entry(
-            parameter, array, array.dtype, step, kept, arrays, array.size > BLOCK, fresh,
-            all(kept.shape == array.shape for kept in arrays),
+            parameter, array, array.dtype.type, step, kept, arrays, array.size > BLOCK, fresh,
+            all(_are_alike(kept, array) for kept in arrays),
         )  # fmt: skip
 
-    def _advance(self, entry: Entry, plan: Plan) -> None:
+    def _advance(self, entry: Entry, plan: Plan, dtype: type[np.generic] | None) -> None:
         """Count the step, and set `plan.numbers` for it."""
         step = None
         if entry.step is not None:
@@ -525,17 +527,20 @@ class Elementwise(Optimizer):
             step = count.item() + 1.0
             count.fill(step)
             entry.step._version[0] += 1
-        key = (step, entry.fresh, entry.dtype)
+        key = (step, entry.fresh, dtype)
         if plan.key != key:
-            self._set_numbers(plan, key, step, entry.fresh, entry.dtype)
+            self._set_numbers(plan, key, step, entry.fresh, dtype)
         entry.fresh = False
         for tensor in entry.kept:
             tensor._version[0] += 1
 
-    def _set_numbers(self, plan: Plan, key: Any, step: Any, fresh: bool, dtype: np.dtype) -> None:
-        # As arrays of the parameters' dtype: NumPy takes twice as long over a Python float.
+    def _set_numbers(
+        self, plan: Plan, key: Any, step: Any, fresh: bool, dtype: type[np.generic] | None
+    ) -> None:
         numbers = self.numbers(plan.flags, plan.hypers, step, fresh)
-        plan.numbers = tuple(np.array(number, dtype) for number in numbers)
+        if dtype is not None:  # NumPy takes twice as long over a Python float
+            numbers = tuple(np.array(number, dtype) for number in numbers)
+        plan.numbers = numbers
         plan.key = key
 
     def _step_tensors(self, group: ParamGroup) -> None:
@@ -556,6 +561,10 @@ class Elementwise(Optimizer):
                 VERSIONS.structure += 1  # so that this recording is not replayed
             kept = [dict.__getitem__(state, name) for name in plan.names]
             self.update(TENSORS, plan.flags, numbers, parameter, grad, *kept)
+
+
+def _are_alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype
 
 
 def _in_blocks(

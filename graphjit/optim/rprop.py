@@ -63,8 +63,8 @@ class Rprop(Elementwise):
             g = -g
         product = g * previous
         flipped = product < 0
-        factor = F.where(product > 0, grow, F.where(flipped, shrink, 1.0))
-        put(size, F.minimum(F.maximum(size * factor, smallest), largest))
+        other = F.where(product > 0, size * grow, F.where(flipped, size * shrink, size))
+        put(size, F.minimum(F.maximum(other, smallest), largest))
         g = F.where(flipped, 0.0, g)
         p -= F.sign(g) * size
         put(previous, g)

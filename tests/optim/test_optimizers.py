@@ -110,6 +110,25 @@ def test_twenty_steps(name, options, dtype):
             _assert_close([found["state"][key][entry]], [value], 2e-5, 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, options) for name, options in OPTIMIZERS if "weight_decay" not in options],
+)
+def test_state_wider_than_the_parameters_keeps_its_precision(name, options):
+    (mine, my_optimizer), (theirs, their_optimizer) = _pair(name, options, np.float64)
+    for problem, optimizer in ((mine, my_optimizer), (theirs, their_optimizer)):
+        _train(problem, optimizer, 2)
+        for parameter in problem.parameters:
+            parameter.data = parameter.data.float()
+        optimizer.step()
+        optimizer.step()
+    found, expected = _state(my_optimizer), _state(their_optimizer)
+    for key, entries in expected["state"].items():
+        for entry, value in entries.items():
+            _assert_close([found["state"][key][entry]], [value], 1e-12, 1e-12)
+    _assert_close(mine.arrays(), theirs.arrays(), 1e-6, 1e-6)
+
+
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=IDS)
 def test_training_goes_on_from_saved_state(name, options):
     problem = Problem(graphjit, np.float32)
