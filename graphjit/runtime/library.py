@@ -27,7 +27,9 @@ def digest() -> str:
 
 
 @functools.cache
-def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3) -> Address:
+def kernel(
+    module: str, factory: str, *parameters: str | int, operands: int = 3, thorough: bool = False
+) -> Address:
     """The address of the kernel that `kernels.<module>.<factory>(*parameters)` defines.
 
     It has so many int64 operands: a table and a range, unless it is a part of other kernels.
@@ -37,7 +39,8 @@ def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3)
         from .language.build import compile_kernel
         from .language.types import i64
 
-        return compile_kernel(_find(module, factory)(*parameters), None, [i64] * operands)
+        function = _find(module, factory)(*parameters)
+        return compile_kernel(function, None, [i64] * operands, thorough)
 
     return cache.kernel_address(f"{module}.{factory} {parameters} {digest()}", build)
 

@@ -338,16 +338,17 @@ class Emitter:
         body: Sequence[ast.stmt],
         kind: Lanes | None = None,
     ) -> None:
-        """A loop of the machine. A step that is not known while compiling is positive."""
+        """A loop of the machine. A step that is not known while compiling is positive.
+
+        It is tested before the first iteration and at the end of each, as optimisers would have it.
+        """
         begin, end, step = [[0, *limits, 1], [*limits, 1], limits][len(limits) - 1]
-        counter = self.variable(convert(self.builder, begin, i64.llvm))
+        begin, end = convert(self.builder, begin, i64.llvm), materialised(end)
+        counter = self.variable(begin)
         self.put(counter, begin)
-        end = materialised(end)
-        check, inside, next, after = map(self.block, ("check", "loop", "next", "done"))
-        self.go(check)
-        self.at(check)
+        inside, next, after = map(self.block, ("loop", "next", "done"))
         order = "<" if is_runtime(step) or step > 0 else ">"
-        self.builder.cbranch(self.builder.icmp_signed(order, self.get(counter), end), inside, after)
+        self.builder.cbranch(self.builder.icmp_signed(order, begin, end), inside, after)
         self.at(inside)
         self.assign(target, self.get(counter))
         with self.loop(next, after):
@@ -356,7 +357,10 @@ class Emitter:
         self.at(next)
         following = self.builder.add(self.get(counter), materialised(step), flags=("nsw",))
         self.put(counter, following)
-        back = self.builder.branch(check)
+        again = order if is_runtime(step) or step != 1 else "!="
+        back = self.builder.cbranch(
+            self.builder.icmp_signed(again, following, end), inside, after
+        )
         if kind is not None:
             annotate(self.builder, back, kind)
         self.at(after)
