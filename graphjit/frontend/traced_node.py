@@ -148,25 +148,25 @@ class _StandIns:
         """
         pair = self.pairs.get(id(tensor))
         if pair is None:
-            stand_in = self._beside(tensor)
-            stand_in._array = tensor._array if array is None else array
+            stand_in = self._beside(tensor, tensor._array if array is None else array)
             if array is not None and before is not None:
                 stand_in._array = before.copy(order="K")
                 self.copies.append((stand_in._array, array))
             pair = self.pairs[id(tensor)] = tensor, stand_in
         return pair[1]
 
-    def _beside(self, tensor: Tensor) -> Tensor:
-        """A tensor whose gradients go where those of `tensor` went."""
-        leaf, edge = Tensor._of(tensor._array), self.edges.get(id(tensor))
+    def _beside(self, tensor: Tensor, array: np.ndarray) -> Tensor:
+        """A tensor on `array` whose gradients go where those of `tensor` went."""
+        edge = self.edges.get(id(tensor))
         if edge is None:
-            return leaf
+            return Tensor._of(array)
+        leaf = Tensor._of(np.zeros((), array.dtype))
         leaf._requires_grad = True
         with grad_mode(True):
-            stand_in: Tensor = TENSORS.permute(leaf, dims=tuple(range(tensor._array.ndim)))
+            stand_in: Tensor = TENSORS.clone(leaf)  # gradients of any shape pass it as they are
         assert stand_in._grad_fn is not None
         stand_in._grad_fn.edges = (edge,)
-        stand_in._view = None
+        stand_in._array = array
         return stand_in
 
     def renew(self) -> None:
@@ -323,12 +323,17 @@ class TracedNode(TapeNode):
     def name(self) -> str:
         return self.differentiated.name
 
-    def watch(self, outputs: Sequence[tuple[int, Tensor]]) -> None:
-        """Have backward notice when a result that is kept as well has been written to."""
+    def watch(self, outputs: Sequence[np.ndarray], results: Sequence[tuple[int, Tensor]]) -> None:
+        """Have backward notice when a result that is kept as well has been written to.
+
+        `results` are those on the tape, with the numbers of the outputs that they are, or are views
+        of.
+        """
         made = self.differentiated
-        for place, tensor in outputs:
+        for place, tensor in results:
             if place in made.shared and place in made.watched:
-                self.counted[made.watched.index(place)] = _counted(tensor)
+                _, counter, count = _counted(tensor)
+                self.counted[made.watched.index(place)] = outputs[place], counter, count
 
     def keep_aside(self, array: np.ndarray, copies: dict[int, np.ndarray | None]) -> None:
         """Keep what is about to be written to as it is.
@@ -363,8 +368,8 @@ class TracedNode(TapeNode):
         return found[0] if len(found) == 1 else [_total(p) for p in zip(*found, strict=True)]
 
     def recomputed(self, grads: Sequence[Any]) -> Sequence[Tensor]:
-        self._begin(grads)
-        return self._forward(self._stand_ins())
+        self._set_present(grads)
+        return self._forward(self._stand_ins())  # whose tape compares what is gone back over
 
     def _stand_ins(self) -> _StandIns:
         owners = [tensor_of(owner, self.tensors) for owner in self.differentiated.owners]
@@ -376,17 +381,21 @@ class TracedNode(TapeNode):
 
         RuntimeError if this part of the tape was used up, or what it has kept was written to.
         """
+        self._set_present(grads)
+        walks: dict[int, Sequence[Any]] = {}
+        if len(self.present) == len(grads):
+            walks = {0: grads}
+        elif len(grads) <= MAX_ALONE:
+            walks = {1 + k: [grads[k]] for k in self.present}
+        self._compare(walks)
+        return walks
+
+    def _set_present(self, grads: Sequence[Any]) -> None:
+        """Note which cotangents there are; RuntimeError if this part of the tape was used up."""
         present = [k for k, g in enumerate(grads) if g is not None]
         if any(self.spent & self.differentiated.rivals[k] for k in present):
             raise locate(RuntimeError(FREED))
         self.present = present
-        walks: dict[int, Sequence[Any]] = {}
-        if len(present) == len(grads):
-            walks = {0: grads}
-        elif len(grads) <= MAX_ALONE:
-            walks = {1 + k: [grads[k]] for k in present}
-        self._compare(walks)
-        return walks
 
     def _compare(self, walks: Iterable[int]) -> None:
         """RuntimeError if something that the tape has kept for these walks has been written to."""

@@ -499,7 +499,7 @@ class Variant:
             else:
                 results.append(results[out.place])
         if node is not None:
-            node.watch([
+            node.watch(outputs, [
                 (out.place, result)
                 for out, result in zip(recording.outputs, results, strict=True)
                 if isinstance(out, Fresh) and out.cotangent is not None

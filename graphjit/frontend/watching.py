@@ -166,7 +166,8 @@ class WatchedModule(ModuleType):
     """A module of graphjit's, of which a replay sees when Python exchanges a function of it."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        VERSIONS.structure += 1
+        if name in vars(self) or value is not sys.modules.get(f"{self.__name__}.{name}"):
+            VERSIONS.structure += 1  # or it has been imported just now
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:

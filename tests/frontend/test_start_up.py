@@ -148,3 +148,22 @@ def test_another_batch_size_has_the_same_kernels():
         train(step, batch)
     assert step.stats()["variants"] == 5
     assert kernels.stats() == before
+
+
+def test_the_first_function_of_a_process_is_recorded_once():
+    """What compiles it was imported meanwhile, and seemed to change graphjit's module."""
+    program = textwrap.dedent(
+        """
+        import graphjit
+        weight = graphjit.ones(3, requires_grad=True)
+        step = graphjit.trace(lambda x: graphjit.tanh(x * weight))
+        for _ in range(3):
+            step(graphjit.ones(3))
+        print(len(step.attempts), step.stats()["replays"])
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "GRAPHJIT_BACKEND": "interp"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["1", "2"]

@@ -174,12 +174,12 @@ def test_a_gradient_that_is_another_tensor_too():
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize("shape", [(3,), (2, 2)])
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (1, 1)])
 @pytest.mark.parametrize("compute", [
     lambda p, x: p * p * x, lambda p, x: p.exp() * p * x, lambda p, x: p * 2 + x,
 ])  # fmt: skip
 def test_new_data_between_a_replay_and_its_backward(compute, shape, create_graph):
-    """Gradients of gradients ran the forward again on data that came after it."""
+    """Gradients of gradients ran the forward again on data, or for ranks, that came after it."""
 
     def outcome(wrap):
         p = (gj.arange(3.0) + 1).requires_grad_()
@@ -189,12 +189,58 @@ def test_new_data_between_a_replay_and_its_backward(compute, shape, create_graph
         p.data = gj.full(shape, 2.0)
         try:
             grad = gj.autograd.grad(result.sum(), p, create_graph=create_graph)[0]
-            seconds = grad.sum() if grad.requires_grad else gj.zeros(())
-            return [round(number, 4) for number in [*grad.tolist(), seconds.item()]]
+            found = grad.flatten().tolist()
+            if grad.requires_grad:
+                (grad * grad).sum().backward()
+                found += p.grad.flatten().tolist()
+            return [round(number, 4) for number in found]
         except RuntimeError as error:
             return str(error)
 
     assert outcome(gj.trace) == outcome(lambda function: function)
+
+
+def test_gradients_of_gradients_through_a_view_of_what_is_kept():
+    """`amax` was compared with its own transpose, which is of the same shape."""
+
+    def outcome(wrap):
+        p = gj.arange(8.0).reshape(2, 2, 2).sin().requires_grad_()
+        function = wrap(lambda: p.amax(1).t())
+        for _ in range(3):
+            result = function()
+        (grad,) = gj.autograd.grad((result * result).sum(), p, create_graph=True)
+        (grad * grad).sum().backward()
+        return grad.tolist(), p.grad.tolist()
+
+    assert outcome(gj.trace) == outcome(lambda function: function)
+
+
+def test_a_write_beside_the_way_back_to_a_result():
+    """It was to a tensor that gradients with respect to another result do not read."""
+
+    def outcome(wrap):
+        p = (gj.arange(3.0) + 1).requires_grad_()
+
+        def function():
+            (grad,) = gj.autograd.grad((p**3).sum(), p, create_graph=True)
+            return grad, p - grad
+
+        function, found = wrap(function), []
+        for _ in range(3):
+            first, second = function()
+        with gj.no_grad():
+            p.zero_()
+        for target in (first, p):
+            try:
+                grads = gj.autograd.grad((second * second).sum(), target, retain_graph=True)
+                found.append(grads[0].tolist())
+            except RuntimeError as error:
+                found.append("modified by an inplace operation" in str(error))
+        return found
+
+    expected = outcome(lambda function: function)
+    assert outcome(gj.trace) == expected
+    assert expected == [[4.0, 20.0, 48.0], True]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from .execute import Outcome, Seen, execute
 from .program import Program
 
 #: runs with other rounding errors that a mismatch is compared with
-NOISY_RUNS = 4
+NOISY_RUNS = 16
 #: replays of which a part of what is computed has other rounding errors
 NOISY_REPLAYS = 40
 #: times by which a mismatch may exceed what those errors did

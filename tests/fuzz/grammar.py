@@ -383,7 +383,7 @@ for j in range(int(abs({q})) % 3): | for {} in {t}.unbind(0): | for {} in {t}[:{
 for {} in l0[:]:
 for j, {} in enumerate({t}): | for {} in {f}.tolist(): | for j in range(len({t})):
 for {} in {f}.chunk(2):
-for {}, _ in zip({t}, {f}): | for {} in map(T.tanh, {f}): | for j in range({i}.max()):
+for {}, _ in zip({t}, {f}): | for {} in map(T.tanh, {f}): | for j in range({i}.max() % 4):
 for {} in [{q}, {n}]:
 {} = [0, 1, 1]<br>while {}.pop() and {c}: | {} = [0, 1, 1, 1]<br>while {}.pop() and {f}.norm() < 4:
 {} = [0, 1]<br>while {}.pop() and {q} > {n}: | {} = [0, 1, 1]<br>while {f}.sum() < 3 and {}.pop():
