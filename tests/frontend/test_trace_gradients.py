@@ -177,6 +177,7 @@ def test_a_gradient_that_is_another_tensor_too():
 @pytest.mark.parametrize("shape", [(3,), (2, 2), (1, 1)])
 @pytest.mark.parametrize("compute", [
     lambda p, x: p * p * x, lambda p, x: p.exp() * p * x, lambda p, x: p * 2 + x,
+    lambda p, x: p.exp() * x,
 ])  # fmt: skip
 def test_new_data_between_a_replay_and_its_backward(compute, shape, create_graph):
     """Gradients of gradients ran the forward again on data, or for ranks, that came after it."""
