@@ -252,6 +252,8 @@ class Tensor(Methods):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if value._array is self._array:  # `x.data -= y` has written there already
+            return
         if MODE.recorder is not None:
             MODE.recorder.refuse("assignment to .data")
         self._tracked()  # it stays where it is on the tape, whatever it was a view of

@@ -105,6 +105,22 @@ def test_data_reassigned():
 
 
 @trap(arguments=rows, variants=1)
+def test_data_updated_in_the_function():
+    """`p.data -= lr * p.grad` writes to where `p.data` is, and is compiled as any other write."""
+    model = small()
+
+    def step(x):
+        loss = model(x).square().mean()
+        loss.backward()
+        for p in model.parameters():
+            p.data -= 0.1 * p.grad
+            p.grad = None
+        return loss
+
+    return step, None
+
+
+@trap(arguments=rows, variants=1)
 def test_data_written():
     """Writing into `p.data`, and `copy_` and `init` under `no_grad`, need no new recording."""
     model = small()
