@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, startup
+from benchmarks import report, roofline, startup
 from benchmarks.contest import TOLERANCE, Contender, Plan, largest_difference
+from graphjit import float32
+from graphjit.frontend.profile import Profile
+from graphjit.runtime.instruction import Cost, Instruction
+from graphjit.runtime.machine import Limits
+from graphjit.runtime.program import Timing
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,6 +85,25 @@ def test_start_up_is_measured_in_a_process_that_has_to_compile_and_in_one_that_h
             assert 0 < record[f"{process}.{call}_plan"] <= record[f"{process}.{call}"]
     header, _, row = startup.table([{"workload": "regress", **record}]).splitlines()
     assert row.count("|") == header.count("|") == len(startup.COLUMNS) + 1
+
+
+def test_a_step_is_compared_with_what_the_machine_can_do():
+    limits = Limits(copy=1e9, float32=1e10, float64=5e9)
+    costs = {"copied": Cost(2000, 10, float32), "multiplied": Cost(400, 8000, float32)}
+    timings = [
+        Timing(Instruction(name, 0, (), cost=cost), 1e-6 * seconds)
+        for seconds, (name, cost) in zip((4, 2), costs.items(), strict=True)
+    ]
+    row = roofline.cells("step", 7e-6, Profile("step", timings, limits))
+    assert row[:5] == ("step", "7.0", "2.8", "40%", "71%")
+    assert row[5] == "`copied` 67%, 50% of its limit, `multiplied` 33%, 40% of its limit"
+    header, _, line = roofline.table([row]).splitlines()
+    assert line.count("|") == header.count("|")
+
+
+def test_the_machine_is_asked_for_its_limits():
+    seconds, profile = roofline.measured("regress")
+    assert seconds > 0 and profile.limits.copy > 0 and profile.seconds > 0
 
 
 def test_of_several_start_ups_the_smallest_figures_count():
