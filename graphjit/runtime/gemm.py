@@ -218,7 +218,7 @@ def _right_space(product: Product) -> int:
 
 def function(dtype: DType) -> Address:
     """The address of the function that computes products of float32 or float64 matrices."""
-    return library.kernel("products", "product", dtype.name, operands=17, thorough=True)
+    return library.kernel("products", "product", dtype.name, operands=17)
 
 
 def _loops(product: Product) -> Instruction:

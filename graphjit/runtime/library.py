@@ -27,9 +27,7 @@ def digest() -> str:
 
 
 @functools.cache
-def kernel(
-    module: str, factory: str, *parameters: str | int, operands: int = 3, thorough: bool = False
-) -> Address:
+def kernel(module: str, factory: str, *parameters: str | int, operands: int = 3) -> Address:
     """The address of the kernel that `kernels.<module>.<factory>(*parameters)` defines.
 
     It has so many int64 operands: a table and a range, unless it is a part of other kernels.
@@ -39,8 +37,7 @@ def kernel(
         from .language.build import compile_kernel
         from .language.types import i64
 
-        function = _find(module, factory)(*parameters)
-        return compile_kernel(function, None, [i64] * operands, thorough)
+        return compile_kernel(_find(module, factory)(*parameters), None, [i64] * operands)
 
     return cache.kernel_address(f"{module}.{factory} {parameters} {digest()}", build)
 

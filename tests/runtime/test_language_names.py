@@ -150,7 +150,7 @@ def test_a_number_in_every_lane_is_a_constant(texts):
 
 def test_tiles_of_whole_vectors_have_no_masks(texts):
     """All loads and stores of all tiles were masked ones, with masks that keep every lane."""
-    whole, narrow = tile(f32, 2, 2), tile(f32, 2, 1, narrow=True)
+    whole, narrow = tile(f32, 2, 2, 1), tile(f32, 2, 1, 1, narrow=True)
 
     def of_whole(table, begin, end):
         whole(table, end, 1, table, end, table, end, end, 2, end, begin)

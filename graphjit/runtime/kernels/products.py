@@ -30,7 +30,7 @@ def product(dtype: str) -> Callable[..., None]:
     lines, vectors = shape.lines, shape.vectors
     step, high = lanes * vectors, tiling.block_rows(size)
     copy_right, copy_left, compute = pack(element), panels(element, lines), strip(element)
-    flat = [(n, v * lanes, tile(element, n, v)) for n, v in shape.flat]
+    flat = [(n, v * lanes, tile(element, n, v, n)) for n, v in shape.flat]
 
     @inline
     def even_strip(columns: int) -> Any:

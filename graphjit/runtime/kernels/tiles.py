@@ -15,9 +15,12 @@ from ..language.types import Type, lanes_of
 from .tiling import shape
 
 
-def tile(element: Type, lines: int, vectors: int, narrow: bool = False) -> Callable[..., None]:
+def tile(
+    element: Type, lines: int, vectors: int, least: int, narrow: bool = False
+) -> Callable[..., None]:
     """A helper for a tile of `lines` rows (of which `rows` count) and so many vectors of columns.
 
+    No fewer than `least` rows count.
     `columns` says how many columns count: if the last vector is not full it overlaps the one
     before it, and a tile of less than a vector is `narrow`. `a`, `b`, `c` are addresses of the
     tile's first elements, `*_row` and `*_inner` strides in elements.
@@ -36,9 +39,10 @@ def tile(element: Type, lines: int, vectors: int, narrow: bool = False) -> Calla
     ) -> None:  # fmt: skip
         # Lines that do not count repeat the last that does, which costs less than branches.
         last, end = rows - 1, columns - lanes
-        line = [size * min(r, last) for r in lines_]
-        left_at = [a + line[r] * a_row for r in lines_]
-        sum_at = [c + line[r] * c_row for r in lines_]
+        line = [r if r < least else min(r, last) for r in lines_]
+        left_step, sum_step = size * a_row, size * c_row
+        left_at = [a + line[r] * left_step for r in lines_]
+        sum_at = [c + line[r] * sum_step for r in lines_]
         across = [end if is_overlapping[v] else v * lanes for v in parts]
         right_at = [b + size * across[v] for v in parts]
         sums = [kind(0) for _ in cells]
@@ -102,7 +106,8 @@ def down(element: Type, vectors: int, narrow: bool = False) -> Callable[..., Non
     """
     size, lines = element.size, shape().lines
     few, half = 2, 4
-    tall, low, thin = (tile(element, n, vectors, narrow) for n in (lines, half, few))
+    least = {lines: half + 1, half: few + 1, few: 1}
+    tall, low, thin = (tile(element, n, vectors, least[n], narrow) for n in (lines, half, few))
 
     @inline
     def down(

@@ -20,27 +20,22 @@ KERNEL = (i64, i64, i64)
 #: How far LLVM optimises plain loops, which it makes vectors of: no kernel of them runs faster for
 #: the third level.
 _LOOPS = 2
-#: Kernels written with vectors need little: on the convolutions, a fifth of the first level's time
-#: for code that is no slower. The matrix product is, by 3 %, and has all of the first level.
-_BY_HAND, _THOROUGH = 0, 1
+#: Kernels written with vectors are no slower for these passes alone, which take a quarter of the
+#: time of the first level.
+_BY_HAND = 0
 _FEW_PASSES = ("sroa", "simplify_cfg", "new_gvn", "instruction_combine", "simplify_cfg")
 #: Versions of LLVM that are known to have the option below; an unknown option ends the process.
 _SCHEDULED_BY_OPTION = range(14, 23)
 
 
 def compile_kernel(
-    function: Callable[..., Any],
-    result: Type | None = None,
-    operands: Sequence[Type] = KERNEL,
-    thorough: bool = False,
+    function: Callable[..., Any], result: Type | None = None, operands: Sequence[Type] = KERNEL
 ) -> ObjectCode:
     """Object code of a Python function with operands of the given types.
 
-    `thorough` takes longer, for a function in which all the time of a program may be spent.
     CompileError, naming the function and the statement, for what the language does not have.
     """
-    level = _THOROUGH if thorough else _BY_HAND
-    return _compile(read(function), function.__name__, result, operands, level)
+    return _compile(read(function), function.__name__, result, operands, _BY_HAND)
 
 
 def compile_text(text: str, outer: Mapping[str, Any]) -> ObjectCode:
@@ -92,7 +87,7 @@ def _options(level: int) -> Any:
 def _passes(machine: Any, level: int) -> tuple[Any, Any]:
     """The passes that `level` stands for, and what runs them."""
     llvm = initialise_llvm()
-    builder = llvm.create_pass_builder(machine, _options(level or _THOROUGH))
+    builder = llvm.create_pass_builder(machine, _options(level or 1))
     passes = llvm.create_new_module_pass_manager()
     if level != _BY_HAND or not hasattr(passes, "add_new_gvn_pass"):  # llvmlite has it from 0.45 on
         return builder.getModulePassManager(), builder
