@@ -130,6 +130,10 @@ class Node(_Unobserved):
         """The outputs, computed again on a tape of their own; one for each of `grads`."""
         raise NotImplementedError
 
+    def refuses(self, grads: Sequence[Any]) -> bool:
+        """Whether `gradients` raises, where a way through `recomputed` may not."""
+        return False
+
     def _unpack(self, wrap: bool) -> Sequence[Any]:
         """What the vjps get: arrays, or tensors where `wrap`."""
         saved = self.saved
@@ -345,7 +349,7 @@ class _Walk:
             waiting = pending.pop(node)
             if plain and node.vjps is not None and node.hooks is None and node.watchers is None:
                 self._pass_on(node, waiting.pop() if node.single else tuple(waiting))
-            elif node.inner and self._is_seen_inside(node):
+            elif self._looks_inside(node, waiting):
                 self._unfold(node, waiting)
             else:
                 self._receive(node, waiting)
@@ -410,6 +414,16 @@ class _Walk:
             for number, grad in enumerate(waiting):
                 if (node, number) in self.wanted:
                     self.captured[self.names.get((node, number), (node, number))] = grad
+
+    def _looks_inside(self, node: Node, waiting: list[Any]) -> bool:
+        """Whether to go through what a node stands for, op by op.
+
+        That is for what is seen of it, and for writes to what has been kept for other edges only.
+        """
+        if node.inner and self._is_seen_inside(node):
+            return True
+        in_part = self.wanted is not None and not all(map(self._leads, node.edges))
+        return in_part and node in self.useful and node.refuses(waiting)
 
     def _is_seen_inside(self, node: Node) -> bool:
         watched = node.watchers is not None and not node.inner.isdisjoint(node.watchers)

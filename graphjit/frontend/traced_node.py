@@ -371,6 +371,13 @@ class TracedNode(TapeNode):
         self._set_present(grads)
         return self._forward(self._stand_ins())  # whose tape compares what is gone back over
 
+    def refuses(self, grads: Sequence[Any]) -> bool:
+        try:
+            self._begin(grads)
+        except RuntimeError:
+            return True
+        return False
+
     def _stand_ins(self) -> _StandIns:
         owners = [tensor_of(owner, self.tensors) for owner in self.differentiated.owners]
         pairs = zip(owners, self.edges, strict=True)

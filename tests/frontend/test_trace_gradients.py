@@ -244,6 +244,31 @@ def test_a_write_beside_the_way_back_to_a_result():
     assert expected == [[4.0, 20.0, 48.0], True]
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_write_beside_the_way_back_to_an_input(create_graph):
+    """It was to a tensor that gradients with respect to another one do not read."""
+
+    def outcome(wrap):
+        p, q = (gj.ones(3).requires_grad_() for _ in range(2))
+        function, found = wrap(lambda: (p * 3, q * q)), []
+        for _ in range(3):
+            first, second = function()
+        with gj.no_grad():
+            q.zero_()
+        for target in (p, q):
+            options = {"create_graph": create_graph, "allow_unused": True, "retain_graph": True}
+            try:
+                grads = gj.autograd.grad((first * second).sum(), target, **options)
+                found.append(grads[0].tolist())
+            except RuntimeError as error:
+                found.append("modified by an inplace operation" in str(error))
+        return found
+
+    expected = outcome(lambda function: function)
+    assert outcome(gj.trace) == expected
+    assert expected == [[3.0, 3.0, 3.0], True]
+
+
 @pytest.fixture
 def quiet():
     """Calls that run eagerly do not say so."""
