@@ -165,7 +165,13 @@ class Tensor(Methods):
         return self._requires_grad
 
     def _renew(self, view: View) -> None:
-        """Find this view's place on the tape again after its base was written through another."""
+        """Find this view's place on the tape again after its base was written through another.
+
+        It stays where it was if the base has got other data since.
+        """
+        self._view = view.renewed(self._version[0])
+        if self._array.size and not np.may_share_memory(self._array, view.base._array):
+            return
         if view.base._requires_grad:
             recorder, MODE.recorder = MODE.recorder, None
             try:
@@ -180,7 +186,6 @@ class Tensor(Methods):
             self._output_number = fresh._output_number
         elif self._grad_fn is not None:
             self._requires_grad, self._grad_fn = False, None
-        self._view = view.renewed(self._version[0])
 
     def _mark_view(self, parent: Tensor, op: Op, attrs: dict[str, Any]) -> None:
         """Note that this tensor looks into `parent`, if their arrays do share memory."""

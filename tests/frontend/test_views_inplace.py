@@ -144,3 +144,17 @@ def test_a_view_that_was_written_to_is_no_leaf(change):
         else:
             found.append((v.requires_grad, v.is_leaf))
     assert found[0] == found[1]
+
+
+def test_a_view_of_what_has_got_other_data():
+    """Looking at it took the view of the new data, which may have other dimensions."""
+
+    def seen(library):
+        base = library.ones(2, 3, 4, requires_grad=True)
+        view = base.transpose(0, -1)[1]
+        base.data = library.ones(5)
+        with library.no_grad():
+            base.zero_()
+        return view.requires_grad, view.is_leaf, view.tolist()
+
+    assert seen(gj) == seen(torch) == (True, False, [[1.0, 1.0]] * 3)
