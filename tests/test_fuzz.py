@@ -9,10 +9,13 @@ from graphjit import config
 from tests.fuzz.check import check
 from tests.fuzz.data import noise, noise_in_replays
 from tests.fuzz.generate import generate
+from tests.fuzz.tape import tape_program
 
-#: (depth, first seed, number of programs): 2,000 by the interpreter, 200 by kernels
-CHUNKS = [("interp", seed, 200) for seed in range(0, 2000, 200)]
-CHUNKS += [("kernels", seed, 50) for seed in range(10_000, 10_200, 50)]
+#: (generator, depth, first seed, number of programs): 2,000 by the interpreter, 200 by kernels, and
+#: 400 about the tape
+CHUNKS = [(generate, "interp", seed, 200) for seed in range(0, 2000, 200)]
+CHUNKS += [(generate, "kernels", seed, 50) for seed in range(10_000, 10_200, 50)]
+CHUNKS += [(tape_program, "interp", seed, 200) for seed in (0, 200)]
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +26,16 @@ def frozen():
     gc.unfreeze()
 
 
-@pytest.mark.parametrize(("depth", "first", "count"), CHUNKS)
-def test_random_programs_do_the_same_traced(depth, first, count):
+@pytest.mark.parametrize(("make", "depth", "first", "count"), CHUNKS)
+def test_random_programs_do_the_same_traced(make, depth, first, count):
     replayed = 0
     for seed in range(first, first + count):
-        program = generate(seed)
+        program = make(seed)
         verdict = check(program, depth)
         replayed += verdict.replays > 0
         assert not verdict.mismatch or verdict.unstable, (
-            f"{verdict.mismatch}\npython -m tests.fuzz --seed {seed} --depth {depth}\n"
+            f"{verdict.mismatch}\npython -m tests.fuzz --seed {seed} --depth {depth}"
+            f"{' --tape' * (make is tape_program)}\n"
             f"{program.text()}"
         )
     assert replayed > count / 3

@@ -15,6 +15,7 @@ from .check import Verdict, check
 from .generate import generate
 from .program import Program
 from .shrink import shrink
+from .tape import tape_program
 
 #: after which a program counts as one that hangs
 SECONDS = 120
@@ -94,7 +95,7 @@ def _run(seed: int, options: argparse.Namespace, tally: Tally) -> None:
     """Make and check one program; report it if it fails."""
     try:
         with at_most(SECONDS):
-            program = generate(seed, options.torch)
+            program = tape_program(seed) if options.tape else generate(seed, options.torch)
             verdict = check(program, options.depth, options.torch)
     except TooLong:
         print(f"\n# seed {seed} takes more than {SECONDS} s", flush=True)
@@ -111,6 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--depth", choices=("interp", "kernels"), default="interp")
     parser.add_argument("--torch", action="store_true", help="compare eager code with torch")
+    parser.add_argument("--tape", action="store_true", help="programs about the tape alone")
     parser.add_argument("--stop", type=int, default=10, help="failures to stop after")
     parser.add_argument("--no-shrink", action="store_true", help="print failures as they are")
     return parser.parse_args()
@@ -127,7 +129,7 @@ def report(program: Program, options: argparse.Namespace) -> None:
         return bool(verdict.mismatch) and not verdict.unstable
 
     smallest = program if options.no_shrink else shrink(program, fails)
-    flags = f"--depth {options.depth}" + (" --torch" if options.torch else "")
+    flags = f"--depth {options.depth}" + " --torch" * options.torch + " --tape" * options.tape
     print(f"\n# {check(smallest, options.depth, options.torch).mismatch}")
     print(f"# python -m tests.fuzz --programs 1 --seed {program.seed} {flags}")
     print(smallest.text(), flush=True)
