@@ -59,10 +59,17 @@ def grad(
     """
     _check_flags(only_inputs, allow_unused, is_grads_batched, materialize_grads)
     roots, wanted = _sequence(outputs), _sequence(inputs)
+    if not wanted:
+        raise locate(RuntimeError("`inputs` argument to `grad()` cannot be empty."))
+    grads = [_root_grad(t, g) for t, g in zip(roots, _grads(roots, grad_outputs), strict=True)]
     for tensor in wanted:
+        if not isinstance(tensor, Tensor):
+            kind = type(tensor).__name__
+            raise locate(RuntimeError(
+                f"all inputs have to be Tensors or GradientEdges, but got {kind}"
+            ))
         if not tensor._requires_grad:
             raise locate(RuntimeError("One of the differentiated Tensors does not require grad"))
-    grads = [_root_grad(t, g) for t, g in zip(roots, _grads(roots, grad_outputs), strict=True)]
     retain = create_graph if retain_graph is None else retain_graph
     found = run_backward(roots, grads, retain, create_graph, wanted)
     unused = [i for i, g in enumerate(found) if g is None]
@@ -130,6 +137,8 @@ def _grads(roots: Sequence[Tensor], grads: Any) -> Sequence[Any]:
 
 def _root_grad(tensor: Tensor, gradient: Tensor | None) -> Any:
     """The gradient that backward starts from: given, or one for a single element."""
+    if not isinstance(tensor, Tensor):
+        raise locate(TypeError(f"expected Tensor as output, but got {type(tensor).__name__}"))
     if not tensor._requires_grad:
         raise locate(RuntimeError(
             "element 0 of tensors does not require grad and does not have a grad_fn"

@@ -55,6 +55,8 @@ g.zero_(); g.copy_(g * 2); g.requires_grad_(False).sum().backward(); i.requires_
 (g * 2).requires_grad_(False); x.backward(); (x * 2).sum().backward(); (g * 2).backward()
 (g * 2).backward(t.ones(2)); t.autograd.grad(g.sum(), x)
 t.autograd.grad(g.sum(), [g, t.ones(1, requires_grad=True)]); t.autograd.grad((g * 2), g)
+t.autograd.grad(g.sum(), [g, None]); t.autograd.grad(g.sum(), [1.0, x]); t.autograd.grad(s, [None])
+t.autograd.grad(g.sum(), [x, None]); t.autograd.grad(g.sum(), [])
 x.retain_grad(); x.register_hook(print); g.resize_(2); i.add_(1.5); i.mul_(0.5); i.div_(2)
 b.add_(1); x.int().sqrt_(); i.copy_(x); w.copy_(x); i.fill_(x); x.fill_(1j); t.add(x, x, out=i)
 t.add(g, g, out=t.empty(3)); t.add(x, x, out=t.empty(2, 3, dtype=t.int32)); x[0].copy_(t.ones(4))

@@ -19,6 +19,7 @@ SETUP = (
     "p0 = T.tensor([[0.5, 0.7], [1.1, 0.3]], requires_grad=True)",
     "p1 = T.tensor([[1.5, 0.2], [0.4, 0.6]])",
     "m0, m1 = nn.Linear(2, 2), nn.BatchNorm1d(2)",
+    "for i, q in enumerate(m0.parameters()): q.data = data(i, q.shape)",
 )
 HOLDER = "class Holder: value = None"
 #: what the first argument is, a leaf or not
