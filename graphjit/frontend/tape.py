@@ -517,6 +517,8 @@ class _Walk:
                 grad = self._run_hooks(leaf._hooks, grad)
             if self.wanted is not None:
                 self.captured[key] = grad
+            elif not leaf._requires_grad:  # not any more
+                continue
             elif self.wrap:
                 leaf._accumulate_tensor(grad, self.create)
             else:

@@ -537,6 +537,14 @@ def _unfold_vjp(F: Any, g: Any, shape: Shape, dim: int, size: int, step: int) ->
     return total
 
 
+def _scatter_unfold(F: Any, base: Any, new: Any, dim: int, size: int, step: int) -> Any:
+    """Where windows overlap, they have the same elements."""
+    for k, place in enumerate(_window_elements(base.shape, dim, size, step)):
+        part = F.select(new, dim=len(base.shape), index=k)
+        base = F.slice_scatter(base, part, **place)
+    return base
+
+
 unfold = declare(
     "unfold",
     "view",
@@ -545,6 +553,7 @@ unfold = declare(
     decompose=_decompose_unfold,
     saves=("shape0",),
     vjps=_unfold_vjp,
+    scatter=_scatter_unfold,
     samples=rows(
         lambda x, dim, size, step: np.stack(
             [np.take(x, range(k, x.shape[dim] - size + 1 + k, step), dim) for k in range(size)], -1

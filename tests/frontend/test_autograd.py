@@ -720,3 +720,20 @@ def test_custom_function_of_a_view_whose_base_was_written_to():
         return [w.grad]
 
     assert_equal(program)
+
+
+@pytest.mark.parametrize("op", ["{} * 3", "{}.sin()", "{}[0]"])
+def test_a_leaf_that_is_frozen_before_the_backward_gets_no_gradient(op):
+    def gradients(library):
+        leaf = library.ones(2, requires_grad=True)
+        loss = eval(op.format("leaf"), {"leaf": leaf}).sum()
+        leaf.requires_grad_(False)
+        loss.backward(retain_graph=True)
+        frozen = leaf.grad
+        leaf.requires_grad_(True)
+        loss.backward()
+        return frozen, leaf.grad.tolist()
+
+    found, expected = gradients(gj), gradients(torch)
+    assert found[0] is expected[0] is None
+    assert found[1] == pytest.approx(expected[1])

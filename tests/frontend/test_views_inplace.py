@@ -14,7 +14,7 @@ VIEWS = [
     "{v}[0]", "{v}[-1]", "{v}[1:]", "{v}[..., 0]", "{v}[..., ::2]", "{v}.t()", "{v}.T",
     "{v}.reshape(-1)", "{v}.unsqueeze(0)", "{v}.squeeze()", "{v}.transpose(0, -1)", "{v}.detach()",
     "{v}.diagonal()", "{v}.view(-1)", "{v}.flatten()", "{v}.narrow(0, 0, 1)", "{v}.select(-1, 0)",
-    "{v}.permute(1, 0)", "{v}[None]", "{v}.movedim(0, -1)",
+    "{v}.permute(1, 0)", "{v}[None]", "{v}.movedim(0, -1)", "{v}.unfold(0, 1, 1)",
     "{v}.expand(2, -1, -1)", "{v}.contiguous()", "{v}.clone()", "{v}.unflatten(0, (1, -1))",
 ]  # fmt: skip
 WRITES = [
