@@ -38,6 +38,7 @@ from .recording import GuardPoint, Recording
 from .report import Attempt, Report, announce
 from .returned import Returned
 from .state import CARRIED, GUARDED, VERSIONS, WRAPPERS, carry
+from .stores import guard_stores
 from .symnumber import name_types, settle, settled
 from .tensor import Tensor
 from .usual import MISS
@@ -314,6 +315,7 @@ class Traced:
             tree = flatten(result, leaves, results.static, results.attributes, results.stays)
             for tensor in recorder.met():
                 reads.meets(tensor)
+            guard_stores(reads, recorder.assigned)
             if reads.refusal is not None:
                 recorder.refuse(reads.refusal)
             kept = _carried(recorder, reads)

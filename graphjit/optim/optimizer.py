@@ -153,7 +153,9 @@ class Optimizer:
         return "\n".join(lines) + "\n)"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self.__dict__.get(name, _MISSING) is not value:
+        recorder = MODE.recorder
+        taken = recorder is not None and recorder.assign(self, name, value)
+        if not taken and self.__dict__.get(name, _MISSING) is not value:
             VERSIONS.structure += 1
         object.__setattr__(self, name, counting(name, value))
 

@@ -128,6 +128,58 @@ def test_properties_that_assign():
     return step
 
 
+class Plain:
+    """Attributes lie in the `__dict__`."""
+
+
+class Own:
+    """Attributes are set by a method of the class."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+
+
+class Slotted:
+    """Attributes lie in slots."""
+
+    __slots__ = ("value",)
+
+
+def _delete(thing):
+    thing.value = 1.0
+    del thing.value
+
+
+STORES = [
+    (Own, lambda thing: setattr(thing, "value", 1.0)),
+    (Plain, lambda thing: object.__setattr__(thing, "value", 1.0)),
+    (Slotted, lambda thing: setattr(thing, "value", 1.0)),
+    (Slotted, _delete),
+]
+
+
+@pytest.mark.parametrize(("kind", "store"), STORES)
+def test_what_is_stored_again_and_again(kind, store):
+    """Replays did without stores that changed nothing, though others had changed it meanwhile."""
+
+    def values(wrap):
+        thing = kind()
+
+        def step(x):
+            store(thing)
+            return x * 2
+
+        step, found = wrap(step), []
+        for number in range(6):
+            step(gj.ones(2))
+            found.append(getattr(thing, "value", None))
+            if number > 2:
+                thing.value = 5.0
+        return found
+
+    assert values(gj.trace) == values(lambda step: step)
+
+
 @trap(replays=0, eager="every call changes Frozen.value")
 def test_assignments_past_the_class():
     """`object.__setattr__` is seen although no method of the class is called."""

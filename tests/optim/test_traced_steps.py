@@ -310,3 +310,45 @@ def test_a_rate_that_is_a_tensor(rate):
             return str(error).splitlines()[0]
 
     assert outcome(True) == outcome(False)
+
+
+class Counting(optim.Optimizer):
+    """A user's optimizer, which counts its steps and says that it has been stepped."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+        self.count, self.stepped = 0, False
+
+    @graphjit.no_grad()
+    def step(self):
+        self.count += 1
+        self.stepped = True
+        for parameter in self.param_groups[0]["params"]:
+            parameter.sub_(parameter.grad, alpha=self.param_groups[0]["lr"] / self.count)
+
+
+def test_attributes_of_an_optimizer_are_assigned_at_replays():
+    """What replays set to the value that it had already stayed what others had made of it."""
+
+    def run(traced):
+        weight = graphjit.ones(3, requires_grad=True)
+        optimizer, seen = Counting([weight]), []
+
+        def step():
+            optimizer.zero_grad()
+            (weight**2).sum().backward()
+            optimizer.step()
+
+        step = graphjit.trace(step) if traced else step
+        for number in range(8):
+            step()
+            seen.append((optimizer.count, optimizer.stepped, weight.tolist()))
+            if number == 4:
+                optimizer.count, optimizer.stepped = 20, False
+        if traced:
+            assert step.stats()["replays"] > 3
+        return seen
+
+    found, expected = run(traced=True), run(traced=False)
+    assert [row[:2] for row in found] == [row[:2] for row in expected]
+    np.testing.assert_allclose([r[2] for r in found], [r[2] for r in expected], rtol=1e-6)
