@@ -1,4 +1,4 @@
-"""What code objects say of themselves: names, imports, attributes that they look for."""
+"""What code objects say of themselves: names, imports, attributes that they look for or set."""
 
 from __future__ import annotations
 
@@ -71,6 +71,16 @@ def tells_same(code: CodeType) -> bool:
     return any(
         step.opname in ("IS_OP", "CONTAINS_OP") and before.opname != "LOAD_CONST"
         for before, step in pairs
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def stored_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of attributes that statements in `code` set, and of those that they delete."""
+    steps = [step for part in nested(code) for step in dis.get_instructions(part)]
+    return (
+        frozenset(step.argval for step in steps if step.opname == "STORE_ATTR"),
+        frozenset(step.argval for step in steps if step.opname == "DELETE_ATTR"),
     )
 
 

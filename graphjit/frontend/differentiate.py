@@ -18,6 +18,7 @@ from ..ir.graph import Builder, Graph, Node, Value
 from ..passes import pipeline
 from ..passes.rematerialize import split
 from .autograd import grad
+from .boundary import BoundaryWalk
 from .mode import MODE, grad_mode
 from .quiet import QUIET, restore, silence
 from .recording import (
@@ -29,8 +30,8 @@ from .recording import (
     Recording,
     element_strides,
 )
-from .tape import BoundaryWalk, edge_key, reached
 from .tape import Node as TapeNode
+from .tape import edge_key, reached
 from .tensor import Tensor
 from .traced_node import MAX_ALONE, Again, Differentiated, Owner, dense_strides, tensor_of
 

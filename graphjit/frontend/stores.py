@@ -8,13 +8,10 @@ call has left there.
 
 from __future__ import annotations
 
-import dis
-import functools
 from collections.abc import Container
-from types import CodeType
 from typing import Any
 
-from .bytecode import names_in, nested
+from .bytecode import names_in, stored_in
 from .plain import Layout, attributes
 from .reads import Reads
 
@@ -26,7 +23,7 @@ def guard_stores(reads: Reads, assigned: Container[tuple[int, str]]) -> None:
     """Guard that objects from outside have what code may have stored there, but for `assigned`."""
     stored, deleted, calls = set[str](), set[str](), set[str]()
     for _, code in reads.code.codes:
-        found = _stores(code)
+        found = stored_in(code)
         stored |= found[0]
         deleted |= found[1]
         calls |= _BY_NAME.intersection(names_in(code))
@@ -48,13 +45,3 @@ def guard_stores(reads: Reads, assigned: Container[tuple[int, str]]) -> None:
                 reads.plain_attribute(plain.thing, name, held[name])
             elif name in slots or not hasattr(cls, name):
                 reads.absence(plain.thing, name)
-
-
-@functools.lru_cache(maxsize=1024)
-def _stores(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of attributes that statements in `code` set, and of those that they delete."""
-    steps = [step for part in nested(code) for step in dis.get_instructions(part)]
-    return (
-        frozenset(step.argval for step in steps if step.opname == "STORE_ATTR"),
-        frozenset(step.argval for step in steps if step.opname == "DELETE_ATTR"),
-    )

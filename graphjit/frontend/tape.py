@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import TraceRefused, locate
+from ..errors import locate
 from ..ops.core import ARRAYS, Namespace, Op
 from .hooks import RemovableHandle
 from .mode import MODE
@@ -279,7 +279,7 @@ def run_backward(
     before, MODE.grad = MODE.grad, create_graph
     token = silence(QUIET)
     try:
-        walk = _Walk(wrap, create_graph, retain_graph or create_graph, inputs)
+        walk = TapeWalk(wrap, create_graph, retain_graph or create_graph, inputs)
         return walk.run(roots, grads)
     finally:
         restore(token)
@@ -292,7 +292,7 @@ def propagate(root: Tensor, retain_graph: bool) -> None:
     before, MODE.grad = MODE.grad, False
     token = silence(QUIET)
     try:
-        _Walk(False, False, retain_graph, None).run((root,), (_one(array.shape, array.dtype),))
+        TapeWalk(False, False, retain_graph, None).run((root,), (_one(array.shape, array.dtype),))
     finally:
         restore(token)
         MODE.grad = before
@@ -305,7 +305,7 @@ def _one(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return one
 
 
-class _Walk:
+class TapeWalk:
     """One backward pass. Gradients wait for their node; the newest node that has any comes next,
 
     because all that it was used for is newer. Those of leaves wait for the end, so that hooks see
@@ -552,50 +552,6 @@ class _Walk:
             if replaced is not None:
                 results = list(map(self._as_given, replaced))
         return results
-
-
-class BoundaryWalk(_Walk):
-    """A recorded backward that ends where the tape enters what came before node number `first`.
-
-    `found` maps the edges there, by key, to the edge and its gradient; `kept` has what the tape has
-    kept: arrays, with their version counters, by the ids of both. Raises TraceRefused where a
-    backward would run Python code of the user's.
-    """
-
-    def __init__(self, first: int) -> None:
-        super().__init__(True, False, True, None)
-        self.first = first
-        self.found: dict[Any, tuple[Any, Any]] = {}
-        self.kept: dict[tuple[int, int], tuple[np.ndarray, list[int]]] = {}
-
-    def _receive(self, node: Node, waiting: list[Any]) -> None:
-        if node.hooks is not None or node.watchers is not None:
-            raise TraceRefused("a hook waits for a backward outside of the traced function")
-
-    def _visit(self, node: Node, waiting: list[Any]) -> None:
-        if not node.is_pure:
-            raise TraceRefused(
-                "a checkpointed function that changes something waits for a backward outside of "
-                "the traced function"
-            )
-        if not hasattr(node, "op") and not node.is_checkpoint:
-            raise TraceRefused("a custom Function waits for a backward outside of the function")
-        for array, counter, _ in node.versions:
-            self.kept[id(array), id(counter)] = array, counter
-        super()._visit(node, waiting)
-
-    def _send(self, edge: tuple[Node, int], grad: Any) -> None:
-        if edge[0].sequence < self.first:
-            self._end(edge, edge, grad)
-        else:
-            super()._send(edge, grad)
-
-    def _arrive(self, leaf: Tensor, grad: Any) -> None:
-        self._end(id(leaf), leaf, grad)
-
-    def _end(self, key: Any, edge: Any, grad: Any) -> None:
-        _, before = self.found.get(key, (edge, None))
-        self.found[key] = edge, grad if before is None else self.F.add(before, grad)
 
 
 def _by_sequence(node: Node) -> int:

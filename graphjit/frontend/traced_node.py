@@ -372,11 +372,8 @@ class TracedNode(TapeNode):
         return self._forward(self._stand_ins())  # whose tape compares what is gone back over
 
     def refuses(self, grads: Sequence[Any]) -> bool:
-        try:
-            self._begin(grads)
-        except RuntimeError:
-            return True
-        return False
+        rows = self._compared(self._walks(grads))
+        return any(counter[0] != count for _, counter, count in rows)
 
     def _stand_ins(self) -> _StandIns:
         owners = [tensor_of(owner, self.tensors) for owner in self.differentiated.owners]
@@ -384,18 +381,22 @@ class TracedNode(TapeNode):
         return _StandIns({id(tensor): edge for tensor, edge in pairs})
 
     def _begin(self, grads: Sequence[Any]) -> dict[int, Sequence[Any]]:
-        """Walks by number, and their cotangents; none if there are too many.
+        """What `_walks` gives, for a backward that sets out.
 
         RuntimeError if this part of the tape was used up, or what it has kept was written to.
         """
         self._set_present(grads)
-        walks: dict[int, Sequence[Any]] = {}
-        if len(self.present) == len(grads):
-            walks = {0: grads}
-        elif len(grads) <= MAX_ALONE:
-            walks = {1 + k: [grads[k]] for k in self.present}
-        self._compare(walks)
+        walks = self._walks(grads)
+        self.versions = self._compared(walks)
+        self._unpack(False)
         return walks
+
+    def _walks(self, grads: Sequence[Any]) -> dict[int, Sequence[Any]]:
+        """Walks by number, and their cotangents; none if there are too many."""
+        present = [k for k, g in enumerate(grads) if g is not None]
+        if len(present) == len(grads):
+            return {0: grads}
+        return {1 + k: [grads[k]] for k in present} if len(grads) <= MAX_ALONE else {}
 
     def _set_present(self, grads: Sequence[Any]) -> None:
         """Note which cotangents there are; RuntimeError if this part of the tape was used up."""
@@ -404,16 +405,15 @@ class TracedNode(TapeNode):
             raise locate(RuntimeError(FREED))
         self.present = present
 
-    def _compare(self, walks: Iterable[int]) -> None:
-        """RuntimeError if something that the tape has kept for these walks has been written to."""
+    def _compared(self, walks: Iterable[int]) -> tuple[Counted, ...]:
+        """What the tape has kept for these walks, and may not have been written to."""
         made = self.differentiated
         compared = frozenset().union(*[made.compared[walk] for walk in walks])
         read = frozenset().union(*map(made.read_by, walks))
-        self.versions = tuple([
+        return tuple([
             row for number, row in self.counted.items()
             if number in compared or (number in read and id(row[0]) not in self.before)
         ])
-        self._unpack(False)
 
     def _run(self, walk: int, grads: Sequence[Any]) -> list[Any]:
         assert self.saved is not None

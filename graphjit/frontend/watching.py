@@ -166,8 +166,9 @@ class WatchedModule(ModuleType):
     """A module of graphjit's, of which a replay sees when Python exchanges a function of it."""
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # An import puts a new part of the package here: nothing was exchanged by that.
         if name in vars(self) or value is not sys.modules.get(f"{self.__name__}.{name}"):
-            VERSIONS.structure += 1  # or it has been imported just now
+            VERSIONS.structure += 1
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:

@@ -63,8 +63,8 @@ class Rprop(Elementwise):
             g = -g
         product = g * previous
         flipped = product < 0
-        other = F.where(product > 0, size * grow, F.where(flipped, size * shrink, size))
-        put(size, F.minimum(F.maximum(other, smallest), largest))
+        scaled = F.where(product > 0, size * grow, F.where(flipped, size * shrink, size))
+        put(size, F.minimum(F.maximum(scaled, smallest), largest))
         g = F.where(flipped, 0.0, g)
         p -= F.sign(g) * size
         put(previous, g)

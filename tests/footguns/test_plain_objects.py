@@ -145,12 +145,18 @@ class Slotted:
     __slots__ = ("value",)
 
 
+def _assign(thing):
+    thing.value = 1.0
+
+
 def _delete(thing):
     thing.value = 1.0
     del thing.value
 
 
 STORES = [
+    (Own, _assign),
+    (Slotted, _assign),
     (Own, lambda thing: setattr(thing, "value", 1.0)),
     (Plain, lambda thing: object.__setattr__(thing, "value", 1.0)),
     (Slotted, lambda thing: setattr(thing, "value", 1.0)),

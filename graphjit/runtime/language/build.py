@@ -22,7 +22,7 @@ KERNEL = (i64, i64, i64)
 _LOOPS = 2
 #: Kernels written with vectors are no slower for these passes alone, which take a quarter of the
 #: time of the first level.
-_BY_HAND = 0
+_BY_HAND = 1
 _FEW_PASSES = ("sroa", "simplify_cfg", "new_gvn", "instruction_combine", "simplify_cfg")
 #: Versions of LLVM that are known to have the option below; an unknown option ends the process.
 _SCHEDULED_BY_OPTION = range(14, 23)
@@ -87,7 +87,7 @@ def _options(level: int) -> Any:
 def _passes(machine: Any, level: int) -> tuple[Any, Any]:
     """The passes that `level` stands for, and what runs them."""
     llvm = initialise_llvm()
-    builder = llvm.create_pass_builder(machine, _options(level or 1))
+    builder = llvm.create_pass_builder(machine, _options(level))
     passes = llvm.create_new_module_pass_manager()
     if level != _BY_HAND or not hasattr(passes, "add_new_gvn_pass"):  # llvmlite has it from 0.45 on
         return builder.getModulePassManager(), builder
