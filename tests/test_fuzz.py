@@ -2,12 +2,15 @@
 
 import gc
 
+import numpy as np
 import pytest
 
 import graphjit as gj
 from graphjit import config
 from tests.fuzz.check import check
+from tests.fuzz.compare import differences
 from tests.fuzz.data import noise, noise_in_replays
+from tests.fuzz.execute import Observation, Outcome, Seen
 from tests.fuzz.generate import generate
 from tests.fuzz.tape import tape_program
 
@@ -53,6 +56,20 @@ def test_noise_is_in_random_numbers_too():
         off = drawn()
     assert not gj.equal(off, exact) and gj.allclose(off, exact)
     assert gj.equal(drawn(), exact)
+
+
+def test_noise_that_is_tolerated_explains_mismatches():
+    """Inputs off by float32's last bits hid how far they move what is float64."""
+
+    def outcome(factor):
+        arrays = {name: np.array([factor], name) for name in ("float32", "float64")}
+        values = {name: Seen(array, name, False, True) for name, array in arrays.items()}
+        return Outcome([Observation(values=values)])
+
+    exact, noisy = outcome(1.0), outcome(1 + 1e-6)
+    assert not list(differences(exact, noisy))
+    moved = {found.path: found.size for found in differences(exact, noisy, rounding=True)}
+    assert moved["float64"] == pytest.approx(1e-6)
 
 
 def test_noise_is_in_what_replays_compute(monkeypatch):

@@ -120,5 +120,5 @@ def _replays_are_unstable(program: Program, found: Difference) -> bool:
 def _moves(exact: Outcome, noisy: Outcome, found: Difference) -> bool:
     return any(
         (other.call, other.path) == (found.call, found.path) and other.size * MARGIN >= found.size
-        for other in differences(exact, noisy)
+        for other in differences(exact, noisy, rounding=True)
     )

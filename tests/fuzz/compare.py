@@ -26,16 +26,17 @@ class Difference:
 
 
 def differences(
-    expected: Outcome, actual: Outcome, same_library: bool = True
+    expected: Outcome, actual: Outcome, same_library: bool = True, rounding: bool = False
 ) -> Iterator[Difference]:
-    """All differences, the first calls first.
+    """All differences, the first calls first; those that are but `rounding` only where asked.
 
     What numbers of a narrow type have been rounded differently may show in those of a wider one.
     """
     rounded: set[np.dtype] = set()
     for number, (a, b) in enumerate(zip(expected.calls, actual.calls)):
         rounded.update(_rounded(a, b))
-        for path, text, size in _observations(a, b, same_library, rounded):
+        tolerated = None if rounding else rounded
+        for path, text, size in _observations(a, b, same_library, tolerated):
             yield Difference(number, path, text, size)
     if len(expected.calls) != len(actual.calls) or expected.ended != actual.ended:
         last = min(len(expected.calls), len(actual.calls))
@@ -43,6 +44,8 @@ def differences(
 
 
 Found = Iterator[tuple[str, str, float]]
+#: the types of which the rounding is tolerated, besides a number's own; None if not even that
+Tolerated = Iterable[np.dtype] | None
 
 
 def _rounded(a: Observation, b: Observation) -> Iterator[np.dtype]:
@@ -56,7 +59,7 @@ def _rounded(a: Observation, b: Observation) -> Iterator[np.dtype]:
 
 
 def _observations(
-    a: Observation, b: Observation, same_library: bool, rounded: set[np.dtype]
+    a: Observation, b: Observation, same_library: bool, tolerated: Tolerated
 ) -> Found:
     errors = (a.errors, b.errors) if same_library else (_kinds(a.errors), _kinds(b.errors))
     if errors[0] != errors[1]:
@@ -66,7 +69,7 @@ def _observations(
         yield path, "is there in one run only", math.inf
     for path, value in a.values.items():
         if path in b.values:
-            for text, size in _values(value, b.values[path], rounded):
+            for text, size in _values(value, b.values[path], tolerated):
                 yield path, text, size
     if same_library:
         yield from _places(a, b)
@@ -90,9 +93,9 @@ def _kinds(errors: tuple[str, ...]) -> list[str]:
     return [error.split(":")[0] for error in errors]
 
 
-def _values(a: Any, b: Any, rounded: set[np.dtype]) -> Iterator[tuple[str, float]]:
+def _values(a: Any, b: Any, tolerated: Tolerated) -> Iterator[tuple[str, float]]:
     if not isinstance(a, Seen) or not isinstance(b, Seen):
-        if type(a) is not type(b) or not (a == b or _close_numbers(a, b)):
+        if type(a) is not type(b) or not (a == b or _close_numbers(a, b, tolerated)):
             finite = type(a) is type(b) is float and math.isfinite(a - b)
             yield f"is {a!r}, then {b!r}", abs(a - b) if finite else math.inf
         return
@@ -101,14 +104,16 @@ def _values(a: Any, b: Any, rounded: set[np.dtype]) -> Iterator[tuple[str, float
             yield f"has {name} {getattr(a, name)}, then {getattr(b, name)}", math.inf
     if a.array.shape != b.array.shape:
         yield f"has shape {a.array.shape}, then {b.array.shape}", math.inf
-    elif a.dtype == b.dtype and not close(a.array, b.array, rounded):
+    elif a.dtype == b.dtype and not _close(a.array, b.array, tolerated):
         yield f"is {a.array.tolist()}, then {b.array.tolist()}", _distance(a.array, b.array)
 
 
-def _close_numbers(a: Any, b: Any) -> bool:
+def _close_numbers(a: Any, b: Any, tolerated: Tolerated) -> bool:
     if not isinstance(a, float):
         return False
-    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-5) or (math.isnan(a) and math.isnan(b))
+    if math.isnan(a) and math.isnan(b):
+        return True
+    return tolerated is not None and math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-5)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -118,11 +123,11 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a[finite].astype(np.float64) - b[finite]).max(initial=0.0))
 
 
-def close(a: np.ndarray, b: np.ndarray, rounded: Iterable[np.dtype] = ()) -> bool:
-    """Equal up to rounding, of its own type or of those `rounded`; the same NaNs and infinities."""
-    if np.array_equal(a, b):
+def _close(a: np.ndarray, b: np.ndarray, tolerated: Tolerated) -> bool:
+    """Equal up to rounding; the same NaNs and infinities."""
+    if np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
         return True
-    if a.dtype.kind not in "f":
+    if a.dtype.kind not in "f" or tolerated is None:
         return False
     finite = np.isfinite(a)
     if not np.array_equal(finite, np.isfinite(b)):
@@ -130,7 +135,7 @@ def close(a: np.ndarray, b: np.ndarray, rounded: Iterable[np.dtype] = ()) -> boo
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return False
     a, b = a[finite].astype(np.float64), b[finite]
-    narrowest = min((b.dtype, *rounded), key=lambda dtype: dtype.itemsize)
+    narrowest = min((b.dtype, *tolerated), key=lambda dtype: dtype.itemsize)
     relative, absolute = TOLERANCE[narrowest.name]
     allowed = absolute + relative * float(np.abs(a).max(initial=0.0))
     return bool((np.abs(a - b) <= allowed).all())
