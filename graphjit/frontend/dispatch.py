@@ -335,12 +335,12 @@ def scatter_views(
     for op, attrs in chain[:-1]:
         levels.append(getattr(F, op.name)(levels[-1], **attrs))
     for level, (op, attrs) in zip(reversed(levels), reversed(chain), strict=True):
-        if op.scatter is None:
+        value = None if op.scatter is None else op.scatter(F, level, value, **attrs)
+        if value is None:
             raise locate(RuntimeError(
                 f"a view made by {op.name}() is written to in part while gradients are tracked; "
                 "clone() it first"
             ))
-        value = op.scatter(F, level, value, **attrs)
     return value
 
 

@@ -64,7 +64,8 @@ class Op:
     combine     reductions: the scalar instruction that joins two partial results
     identity    reductions: `(dtype) -> number` that `combine` leaves alone
     decompose   composites: `(F, *values, **attrs)` computing the same outputs from other ops
-    scatter     views: `(F, base, new, **attrs) -> base` with the viewed elements replaced
+    scatter     views: `(F, base, new, **attrs) -> base` with the viewed elements replaced, or
+                None where that depends on which of them has been written to
     checks      `(F, *operands, **attrs) -> conditions`: bools of any shape that hold where `eval`
                 does not raise because of an operand's values; nothing promotes here, so that
                 numbers are to be made with `number_like`

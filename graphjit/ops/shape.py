@@ -118,6 +118,14 @@ def _expand_vjp(F: Any, g: Any, source: Shape, shape: Shape) -> Any:
     return F.sum_to(g, shape=source)
 
 
+def _scatter_expand(F: Any, base: Any, new: Any, shape: Shape) -> Any:
+    """Which of its copies an element of `base` was written through cannot be told from `new`."""
+    if 0 in new.shape:
+        return base
+    repeated = math.prod(new.shape) > math.prod(base.shape)
+    return None if repeated else F.reshape(new, shape=base.shape)
+
+
 expand = declare(
     "expand",
     "view",
@@ -125,6 +133,7 @@ expand = declare(
     eval=_eval_expand,
     saves=("shape0",),
     vjps=_expand_vjp,
+    scatter=_scatter_expand,
     samples=rows(
         lambda x, shape: np.broadcast_to(x, [n if n >= 0 else x.shape[i - len(shape)]
                                              for i, n in enumerate(shape)]),
