@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..ops.core import Op
+from ..ops.native import compile_with
 from . import tensor as tensors
 from .dispatch import apply, explain, put_on_tape
 from .mode import MODE
+from .native import compiled_loop
 from .quiet import QUIET, restore, silence
 from .saving import Keeper, keeper
 from .tape import node_type
+
+compile_with(compiled_loop)
 
 Call = Callable[..., Any]
 

@@ -17,6 +17,7 @@ from ..ir.graph import Shape, Spec
 from . import blocks
 from .blocks import by_rows, is_large
 from .core import as_array, by_parts, declare, reduced_shape, type_name
+from .elementary import exp
 from .reduce import extremum_array, sum_array
 from .sampling import Samples, calls, floats, reducing, resolve, rows
 
@@ -49,7 +50,7 @@ def _eval_softmax(xp: Any, x: Any, dim: int) -> Any:
 
 def _softmax_array(xp: Any, x: Any, dim: int) -> Any:
     y = _shifted(xp, x, (dim,))
-    xp.exp(y, y)
+    y = exp.eval(xp, y)
     return xp.divide(y, sum_array(xp, y, (dim,), True), y)
 
 
@@ -103,7 +104,7 @@ def _eval_log_softmax(xp: Any, x: Any, dim: int) -> Any:
 
 def _log_softmax_array(xp: Any, x: Any, dim: int) -> Any:
     z = _shifted(xp, x, (dim,))
-    total = sum_array(xp, xp.exp(z), (dim,), True)
+    total = sum_array(xp, exp.eval(xp, z), (dim,), True)
     return xp.subtract(z, xp.log(total, total), z)
 
 

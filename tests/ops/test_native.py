@@ -1,0 +1,147 @@
+"""Elementary functions of large arrays in eager code, which compiled loops compute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from scipy import special
+
+import graphjit as gj
+from graphjit import config
+from graphjit.codegen.vecmath.bounds import ULP
+from graphjit.errors import CompileError
+from graphjit.ops import native
+from graphjit.ops.core import ARRAYS
+
+FUNCTIONS = {
+    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
+    "log10": np.log10, "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh,
+    "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "erf": lambda x: special.erf(x.astype(np.float64)).astype(x.dtype),
+}  # fmt: skip
+DTYPES = ["float32", "float64"]
+ENDS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-42, -1e-42, 5e-324, 1e38, -1e300]
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """What compiled loops are asked for."""
+    asked = []
+    compiler = native._compilers[0]
+
+    def noted(instruction, dtype):
+        asked.append((instruction, dtype.name))
+        return compiler(instruction, dtype)
+
+    monkeypatch.setattr(native, "_compilers", [noted])
+    return asked
+
+
+def arguments(dtype):
+    """Many scales, both signs, arguments whose exponentials are tiny, and special values."""
+    rng = np.random.default_rng(0)
+    parts = [rng.uniform(-scale, scale, 4000) for scale in (0.1, 1, 10, 200, 1000)]
+    return np.concatenate([*parts, ENDS]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_accuracy(used, name, dtype):
+    """As exact as in compiled code; denormal numbers are no less exact, as in PyTorch."""
+    x = arguments(dtype)
+    exact = FUNCTIONS[name](x.astype(np.longdouble))
+    found = getattr(gj, name)(gj.from_numpy(x)).numpy()
+    assert used == [(name, dtype)] and found.dtype == dtype
+    rounded = exact.astype(dtype)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(rounded))
+    np.testing.assert_array_equal(np.isinf(found), np.isinf(rounded))
+    finite = np.isfinite(rounded)
+    np.testing.assert_array_equal(np.signbit(found[finite]), np.signbit(rounded[finite]))
+    unit = np.spacing(np.abs(rounded[finite])).astype(np.longdouble)
+    error = np.abs(found[finite] - exact[finite]) / unit
+    if name == "sigmoid":  # by the exponential of -x, which overflows, as in PyTorch
+        error = error[rounded[finite] >= np.finfo(dtype).smallest_normal]
+    assert error.max() <= max(ULP[name]) + 2  # SciPy's own error, where the reference is erf
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda x: x.T, lambda x: x[::2], lambda x: x[:, ::-1], lambda x: x.T[1:, 2:]],
+)
+def test_any_strides(used, view):
+    """Every element has the value that it has elsewhere; dense arrays keep their strides."""
+    x = np.linspace(-3, 3, 40_000, dtype=np.float32).reshape(200, 200)
+    whole, part = ARRAYS.tanh(x), ARRAYS.tanh(view(x))
+    assert len(used) == 2
+    np.testing.assert_array_equal(part, view(whole))
+    assert ARRAYS.tanh(x.T).strides == x.T.strides
+
+
+def test_unaligned_memory():
+    """Bytes from a file need not start where numbers may."""
+    memory = np.zeros(4 * 10_000 + 1, np.uint8)
+    x = memory[1:].view(np.float32)
+    x[:] = np.linspace(-1, 1, 10_000)
+    np.testing.assert_array_equal(ARRAYS.erf(x), ARRAYS.erf(x.copy()))
+
+
+def test_small_arrays_and_other_types_need_no_compiler(used):
+    """NumPy is as fast there."""
+    for x in (np.ones(native.LARGE - 1, np.float32), np.ones(native.LARGE, np.float16)):
+        gj.exp(gj.from_numpy(x))
+    assert not used
+
+
+def test_disabled(monkeypatch):
+    """`GRAPHJIT_DISABLE` compiles nothing, here as elsewhere."""
+    monkeypatch.setitem(config._overrides, "DISABLE", True)
+    x = np.linspace(-3, 3, 10_000, dtype=np.float32)
+    np.testing.assert_array_equal(ARRAYS.exp(x), np.exp(x))
+
+
+def test_a_loop_that_cannot_be_compiled(monkeypatch):
+    """NumPy computes then, and nobody is told."""
+    from graphjit.codegen import native as compiler
+
+    def fail(*arguments):
+        raise CompileError("no")
+
+    compiler.loop.cache_clear()
+    monkeypatch.setattr(compiler, "lower", fail)
+    x = np.linspace(-3, 3, 10_000, dtype=np.float32)
+    np.testing.assert_array_equal(ARRAYS.sin(x), np.sin(x))
+    compiler.loop.cache_clear()
+
+
+def test_threads():
+    """One loop may run for several threads at once."""
+    xs = [np.full(100_000, k, np.float64) for k in range(8)]
+    found = [None] * 8
+
+    def work(k):
+        for _ in range(20):
+            found[k] = ARRAYS.exp(xs[k])
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k, result in enumerate(found):
+        np.testing.assert_allclose(result, np.exp(xs[k]), rtol=1e-15)
+
+
+def test_importing_loads_no_compiler():
+    """Nor do small tensors."""
+    program = (
+        "import sys, graphjit as gj; gj.ones(100).exp()\n"
+        "assert not [name for name in sys.modules if name.startswith(('graphjit.codegen', 'llvm'))]"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
