@@ -1,12 +1,15 @@
-"""Compiled loops of single instructions over an array: what eager code calls for large arrays.
+"""Compiled loops for eager code: functions of large arrays, one kernel each.
 
-Made like every other kernel, from a graph of one node; the kernel holds no size.
+Made like every other kernel: a graph, the passes, the same lowering. What is kept is the kernel and
+its arguments for any number of rows.
 """
 
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,51 +18,122 @@ from numpy.typing import NDArray
 from .. import dtypes
 from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Spec, Value
-from ..ops.core import OPS
-from ..ops.native import LARGE, Loop
-from ..runtime.instruction import External, Layout
+from ..ops.native import LARGE, Attrs, Function, Loop, Signature
+from ..passes import pipeline
+from ..passes.building import namespace
+from ..runtime.instruction import External, Instruction, Layout
+from ..runtime.tables import float_bits, signed
+from .assemble import body_of
 from .lower import lower
 
-_Table = ctypes.c_int64 * 2
+Plan = tuple[Graph, Instruction]
+
 _kernel_type = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
 
 
-@cache
-def loop(name: str, dtype: np.dtype[Any]) -> Loop | None:
-    """A function that applies the op `name` to each element of an array of `dtype`.
+def loop(function: Function, attrs: Attrs, signature: Signature) -> Loop | None:
+    """`function(F, *arrays, **attrs)` as a call of one kernel.
 
-    It may be called by several threads at once. None where the kernel cannot be built.
+    It may be called by several threads at once. None where it takes more than one kernel, or one
+    that depends on the number of rows.
     """
-    address = _kernel(name, dtypes.from_numpy(dtype))
-    return None if address is None else _caller(address)
+    return _loop(function, attrs, signature, repr(attrs) if attrs else "")
 
 
-def _kernel(name: str, dtype: dtypes.DType) -> int | None:
-    """The address of a kernel whose arguments are an array and its result, both contiguous."""
-    builder, operand = Builder(), Value(Spec((LARGE,), dtype))
-    result = builder.add(OPS[name], (operand,))
-    body = Graph((operand,), tuple(builder.nodes), result)
-    source, target = (Layout.contiguous(External(slot), (LARGE,), dtype) for slot in (0, 1))
+@lru_cache(maxsize=4096)
+def _loop(function: Function, attrs: Attrs, signature: Signature, text: str) -> Loop | None:
+    """The same, remembered; `text` tells attributes apart that are equal, as 0.0 and -0.0."""
+    columns = max(_columns(shape) for _, shape in signature)
+    rows = max(LARGE // columns, 64)
     try:
-        instructions = [made for made, _ in lower(body, [source], [target]).instructions()]
+        plan = _planned(function, attrs, signature, rows)
+        other = _planned(function, attrs, signature, rows + 1)
+        return _Loop(*plan) if _are_alike(plan, other, rows) else None
     except CompileError:
         return None
-    arguments = [instruction.args for instruction in instructions]
-    return instructions[0].address if arguments == [(External(0), External(1))] else None
 
 
-def _caller(address: int) -> Loop:
-    kernel = _kernel_type(address)
+def _are_alike(plan: Plan, other: Plan, rows: int) -> bool:
+    """Whether two plans differ in the number of rows alone, of which the other has one more."""
+    calls = plan[1], other[1]
+    shapes = [[value.shape for value in graph.outputs] for graph, _ in (plan, other)]
+    return (
+        calls[0].address == calls[1].address
+        and calls[0].args == calls[1].args
+        and (calls[0].end, calls[1].end) == (rows, rows + 1)
+        and all(shape[:1] == (rows,) for shape in shapes[0])
+        and shapes[1] == [(rows + 1, *shape[1:]) for shape in shapes[0]]
+    )
 
-    def apply(x: NDArray[Any]) -> NDArray[Any]:
-        dense = x if x.flags.forc and x.flags.aligned else x.copy(order="K")
-        result = np.empty_like(dense)
-        pointers = _Table(_data(dense), _data(result))
-        kernel(ctypes.addressof(pointers), 0, dense.size)
-        return result
 
-    return apply
+def _columns(shape: tuple[int | None, ...]) -> int:
+    columns = 1
+    for extent in shape:
+        columns *= 1 if extent is None else max(extent, 1)
+    return columns
 
 
-def _data(array: NDArray[Any]) -> int:
-    return int(array.__array_interface__["data"][0])
+def _are_all(graph: Graph) -> bool:
+    """Whether the outputs of `graph` are those of its one node, each once."""
+    return len(graph.nodes) == 1 and Counter(graph.outputs) == Counter(graph.nodes[0].outputs)
+
+
+def _planned(function: Function, attrs: Attrs, signature: Signature, rows: int) -> Plan:
+    """The graph of `function` for so many rows, and the kernel call that computes it.
+
+    Slots are numbered as the arrays, the results after them. CompileError unless there is one.
+    """
+    builder = Builder()
+    inputs = tuple(
+        Value(Spec(tuple(rows if n is None else n for n in shape), dtypes.from_numpy(dtype)))
+        for dtype, shape in signature
+    )
+    results = function(namespace(builder, None), *inputs, **dict(attrs))
+    outputs = tuple(results) if isinstance(results, (tuple, list)) else (results,)
+    graph = pipeline.run(Graph(inputs, tuple(builder.nodes), outputs))
+    if not _are_all(graph):
+        raise CompileError("no single node")
+    node = graph.nodes[0]
+    slots = {value: slot for slot, value in enumerate((*graph.inputs, *graph.outputs))}
+    operands, homes = (
+        [Layout.contiguous(External(slots[v]), v.shape, v.dtype) for v in values]
+        for values in (node.inputs, node.outputs)
+    )
+    lowered = lower(body_of(node), operands, homes)
+    if len(lowered.calls) != 1 or lowered.workspace:
+        raise CompileError("no single kernel")
+    [(call, _)] = lowered.instructions()
+    if any(not isinstance(argument, (int, float, External)) for argument in call.args):
+        raise CompileError("a kernel that needs memory")
+    return graph, call
+
+
+class _Loop:
+    """A kernel with the words of its arguments, of which those of arrays are put in by a call."""
+
+    def __init__(self, graph: Graph, call: Instruction) -> None:
+        self._kernel = _kernel_type(call.address)
+        self._table = ctypes.c_int64 * len(call.args)
+        self._arrays = [
+            (position, argument.slot)
+            for position, argument in enumerate(call.args)
+            if isinstance(argument, External)
+        ]
+        self._words = [_word(argument) for argument in call.args]
+        self._outputs = [(v.shape[1:], v.dtype.numpy) for v in graph.outputs]
+
+    def __call__(self, rows: int, arrays: Sequence[NDArray[Any]]) -> Any:
+        results = [np.empty((rows, *shape), dtype) for shape, dtype in self._outputs]
+        addresses = [x.__array_interface__["data"][0] for x in (*arrays, *results)]
+        words = self._words.copy()
+        for position, slot in self._arrays:
+            words[position] = addresses[slot]
+        table = self._table(*words)
+        self._kernel(ctypes.addressof(table), 0, rows)
+        return results[0] if len(results) == 1 else tuple(results)
+
+
+def _word(argument: Any) -> int:
+    if isinstance(argument, External):
+        return 0
+    return float_bits(argument) if isinstance(argument, float) else signed(argument)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..ir.graph import Spec
-from .blocks import by_elements
-from .core import Op, arrays_of, as_array, by_parts, check_floating, declare
+from .blocks import by_elements, is_large
+from .core import Op, arrays_of, as_array, check_floating, declare
+from .native import fused
 from .sampling import Reference, both, calls, resolve, rows, unary
 
 _ROOT_HALF = math.sqrt(0.5)
@@ -20,25 +20,26 @@ _GELU_CUBIC = 0.044715
 
 
 def _activation(
-    name: str, decompose: Any, vjp: Any, reference: Reference, eval: Any = None,
+    name: str, decompose: Any, vjp: Any, reference: Reference, direct: Any = None,
     attrs: Sequence[dict[str, Any]] = ({},),
 ) -> Op:  # fmt: skip
-    """An op of one floating-point operand that decomposes into pointwise ops."""
+    """An op of one floating-point operand that decomposes into pointwise ops.
+
+    `direct` computes arrays as `decompose` does, by fewer calls.
+    """
 
     def infer(spec: Spec, **attrs: Any) -> tuple[Spec, ...]:
         check_floating(f"{name}_cpu", spec.dtype)
         return (spec,)
 
-    parts = eval or by_parts(decompose)
-
     def checked(xp: Any, x: Any, **attrs: Any) -> Any:
         if x.dtype.kind not in "fc":
             raise TypeError(name)
-        return by_elements(partial(parts, xp, **attrs), x)
+        return by_elements(arrays_of(xp), decompose, (x,), attrs, direct)
 
     def gradient(F: Any, g: Any, x: Any, **attrs: Any) -> Any:
         if x.__class__ is np.ndarray:
-            return by_elements(lambda g, x: vjp(F, g, x, **attrs), g, x)
+            return by_elements(F, vjp, (g, x), attrs)
         return vjp(F, g, x, **attrs)
 
     return declare(
@@ -77,12 +78,12 @@ def _gelu_vjp(F: Any, g: Any, x: Any, approximate: str) -> Any:
     return F.mul(g, F.add(F.mul(F.add(t, 1), 0.5), F.mul(x, density)))
 
 
-def _eval_gelu(xp: Any, x: Any, approximate: str) -> Any:
-    F = arrays_of(xp)
+def _direct_gelu(F: Any, x: Any, approximate: str) -> Any:
     inner = F.tanh(_gelu_argument(F, x)) if approximate == "tanh" else F.erf(x * _ROOT_HALF)
-    xp.add(inner, 1, inner)
-    xp.multiply(inner, 0.5, inner)
-    return xp.multiply(inner, x, inner)
+    inner += 1
+    inner *= 0.5
+    inner *= x
+    return inner
 
 
 def _gelu_reference(x: Any, approximate: str) -> Any:
@@ -92,7 +93,7 @@ def _gelu_reference(x: Any, approximate: str) -> Any:
 
 
 gelu = _activation(
-    "gelu", _decompose_gelu, _gelu_vjp, _gelu_reference, _eval_gelu,
+    "gelu", _decompose_gelu, _gelu_vjp, _gelu_reference, _direct_gelu,
     [{"approximate": "none"}, {"approximate": "tanh"}],
 )  # fmt: skip
 
@@ -230,6 +231,13 @@ def _clamp(name: str, open_ends: bool) -> Op:
             raise TypeError("a floating-point bound of an integer tensor")
         if min is None and max is None:
             raise ValueError("no bound")
+        result = None
+        if is_large(x):
+            bounds = [np.asarray(bound, x.dtype) for bound in (min, max) if bound is not None]
+            function = _between if len(bounds) == 2 else _at_least if max is None else _at_most
+            result = fused(function, (x.reshape(-1), *bounds), {})
+        if result is not None:
+            return result.reshape(x.shape)
         return as_array(xp, xp.maximum(x, min) if max is None else _upper(xp, x, min, max))
 
     def infer(spec: Spec, min: float | None, max: float | None) -> tuple[Spec, ...]:
@@ -258,6 +266,18 @@ def _clamp(name: str, open_ends: bool) -> Op:
             for low, high, kinds in ((-1.0, 0.5, "f"), (None, 0.5, "f"), (-1, None, "fi"))
         )),
     )  # fmt: skip
+
+
+def _at_least(F: Any, x: Any, low: Any) -> Any:
+    return F.maximum(x, low)
+
+
+def _at_most(F: Any, x: Any, high: Any) -> Any:
+    return F.minimum(x, high)
+
+
+def _between(F: Any, x: Any, low: Any, high: Any) -> Any:
+    return F.minimum(F.maximum(x, low), high)
 
 
 def _upper(xp: Any, x: Any, low: float | None, high: float) -> Any:

@@ -1,4 +1,4 @@
-"""Elementwise and row-wise functions of large NumPy arrays, computed part by part.
+"""Elementwise and row-wise functions of large NumPy arrays, in one compiled loop or part by part.
 
 A chain of NumPy calls on a large array writes every intermediate to fresh memory, and the page
 faults cost more than the arithmetic. On parts of 64 KiB the intermediates stay in the second-level
@@ -7,52 +7,66 @@ cache and in memory that malloc already has (gelu of 1M float32: 1 against 5 ms)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from . import native
 
 #: Elements of a part.
 BLOCK = 16384
 
 
 def is_large(x: Any) -> bool:
-    """Whether `x` is a NumPy array that is worth working on in parts."""
-    return x.__class__ is np.ndarray and x.size > 2 * BLOCK and x.flags.c_contiguous
+    """Whether `x` is a NumPy array that is worth more than a chain of calls."""
+    return x.__class__ is np.ndarray and x.size >= native.LARGE and x.flags.c_contiguous
 
 
-def by_elements(function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function(*arrays)`, where element i of the result depends on elements i alone.
+def by_elements(
+    F: Any,
+    function: native.Function,
+    arrays: Sequence[Any],
+    attrs: Mapping[str, Any],
+    direct: native.Function | None = None,
+) -> Any:
+    """`function(F, *arrays, **attrs)`, where element i of the result depends on elements i alone.
 
-    The result has the shape and dtype of the operands; they are worked on in parts if they are
-    alike and contiguous.
+    `F` is bound to arrays. The result has the shape and dtype of the operands. `direct` computes
+    the same by fewer NumPy calls.
     """
-    first = arrays[0]
+    direct, first = direct or function, arrays[0]
     if not is_large(first) or not all(_alike(x, first) for x in arrays):
-        return function(*arrays)
-    result = np.empty_like(first)
-    flat = result.reshape(-1)
+        return direct(F, *arrays, **attrs)
     flats = [x.reshape(-1) for x in arrays]
-    for start in range(0, flat.size, BLOCK):
-        part = slice(start, start + BLOCK)
-        flat[part] = function(*(x[part] for x in flats))
-    return result
+    result = native.fused(function, flats, attrs)
+    if result is None:
+        result = np.empty_like(flats[0])
+        for start in range(0, first.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            result[part] = direct(F, *(x[part] for x in flats), **attrs)
+    return result.reshape(first.shape)
 
 
-def by_rows(function: Callable[..., Any], rows: int, *arrays: Any) -> Any:
-    """`function` of matrices of so many rows each, where a row of the result depends on one row.
+def by_rows(
+    F: Any,
+    function: native.Function,
+    arrays: Sequence[Any],
+    attrs: Mapping[str, Any],
+    direct: native.Function | None = None,
+) -> Any:
+    """`function(F, *arrays, **attrs)` of matrices of as many rows each, contiguous.
 
-    The result has the shape and dtype of the first of `arrays`. Those that are not contiguous are
-    copied.
+    A row of the result, which is like the first of `arrays`, depends on one row of each.
     """
-    first = arrays[0]
-    result = np.empty_like(first, order="C")
-    target = result.reshape(rows, -1)
-    sources = [x.reshape(rows, -1) for x in arrays]
-    step = max(BLOCK // max(target.shape[1], 1), 1)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        target[part] = function(*(x[part] for x in sources))
+    result = native.fused(function, arrays, attrs)
+    if result is None:
+        direct, result = direct or function, np.empty_like(arrays[0])
+        rows, columns = result.shape
+        step = max(BLOCK // max(columns, 1), 1)
+        for start in range(0, rows, step):
+            part = slice(start, start + step)
+            result[part] = direct(F, *(x[part] for x in arrays), **attrs)
     return result
 
 

@@ -11,8 +11,8 @@ from .. import dtypes
 from ..dtypes import DType
 from . import scalar as s
 from .blocks import by_elements
-from .core import Op, as_array, pointwise, ufunc
-from .native import Tiny, elementary
+from .core import Op, arrays_of, as_array, pointwise, ufunc
+from .native import Tiny, unary_loop
 from .pointwise import MASK_SIZE, eval_where
 from .sampling import Reference, binary, unary
 
@@ -60,7 +60,7 @@ def _stepwise(name: str, eval: Any, reference: str) -> Op:
     return pointwise(name, eval, name, vjps=_flat, samples=samples)
 
 
-sign = _stepwise("sign", _eval_sign, "numpy.sign")
+sign = _stepwise("sign", unary_loop("sign", _eval_sign), "numpy.sign")
 floor = _stepwise("floor", "floor", "numpy.floor")
 ceil = _stepwise("ceil", "ceil", "numpy.ceil")
 round = _stepwise("round", _eval_round, "numpy.round")
@@ -91,7 +91,7 @@ def _elementary(
     low: float = -2, high: float = 2, reference: Reference | None = None, tiny: Tiny | None = None,
 ) -> Op:  # fmt: skip
     """One that a compiled loop computes faster than NumPy or SciPy."""
-    loop = elementary(name, ufunc(eval) if isinstance(eval, str) else eval, tiny)
+    loop = unary_loop(name, ufunc(eval) if isinstance(eval, str) else eval, tiny)
     return _floating(name, loop, saves, vjp, low, high, reference or f"numpy.{eval}")
 
 
@@ -183,16 +183,20 @@ def _eval_relu(xp: Any, x: Any) -> Any:
     return as_array(np, np.maximum(x, _ZEROS[x.dtype]))
 
 
+def _relu_gradient(F: Any, g: Any, out: Any) -> Any:
+    return F.where(F.le(out, 0), 0, g)
+
+
 def _eval_relu_backward(xp: Any, g: Any, out: Any) -> Any:
     if xp is not np or g.size >= MASK_SIZE:
-        return by_elements(lambda g, out: eval_where(xp, xp.less_equal(out, 0), 0, g), g, out)
+        return by_elements(arrays_of(xp), _relu_gradient, (g, out), {})
     zero = _ZEROS[g.dtype]
     return np.where(np.less_equal(out, zero), zero, g)
 
 
 relu = pointwise(
     "relu",
-    _eval_relu,
+    unary_loop("relu", _eval_relu),
     lambda x: s.call("max", x, 0),
     saves=("out0",),
     idempotent=True,

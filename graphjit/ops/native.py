@@ -1,23 +1,29 @@
-"""Elementary functions of large NumPy arrays, by compiled loops.
+"""Functions of large NumPy arrays in one compiled loop.
 
-NumPy takes one element at a time for most of them, or half the vectors that the machine has: 2 to
-30 ns an element, where a compiled loop takes 0.5 to 3. This package knows no compiler: the frontend
-puts one here.
+NumPy takes 2 to 30 ns an element for an elementary function, where a compiled loop takes 0.5 to 3,
+and writes every intermediate of a chain of calls to memory. This package knows no compiler: the
+frontend puts one here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: A new array: the function of each element of an array of at least `LARGE`, of any strides.
-Loop = Callable[[NDArray[Any]], NDArray[Any]]
-#: `(instruction, dtype) -> loop`, or None where it cannot be compiled.
-Compiler = Callable[[str, "np.dtype[Any]"], Loop | None]
-
+#: `function(F, *arrays, **attrs)` with `F` a namespace of ops: pointwise ones, and reductions over
+#: dimensions other than the first.
+Function = Callable[..., Any]
+Attrs = tuple[tuple[str, Any], ...]
+#: Of each array its dtype, and its shape with None for the number of rows.
+Signature = tuple[tuple["np.dtype[Any]", tuple[int | None, ...]], ...]
+#: A function compiled for arrays of one signature: `(rows, arrays) -> results`.
+Loop = Callable[[int, Sequence[NDArray[Any]]], Any]
+#: `(function, attrs, signature) -> loop`, or None where there can be none.
+Compiler = Callable[[Function, Attrs, Signature], Loop | None]
 #: For float32 ("f") and float64 ("d"), the ends of a range of arguments.
 Tiny = Mapping[str, tuple[float, float]]
 
@@ -32,21 +38,43 @@ def compile_with(compiler: Compiler) -> None:
     _compilers[:] = [compiler]
 
 
-def elementary(
-    instruction: str, general: Callable[..., Any], tiny: Tiny | None = None
+def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
+    """`function` of contiguous arrays, or None where it is not computed by a loop.
+
+    Arrays with as many dimensions as the first have the same first dimension, the rows; each row of
+    a result depends on the same row of these, and on all of the others.
+    """
+    if not _compilers or not takes(arrays[0]):
+        return None
+    rank, rows = arrays[0].ndim, len(arrays[0])
+    signature = []
+    for x in arrays:
+        flags = x.flags
+        if not flags.c_contiguous or not flags.aligned:
+            return None
+        shape = (None, *x.shape[1:]) if x.ndim == rank else x.shape
+        signature.append((x.dtype, shape))
+    loop = _compilers[0](function, tuple(attrs.items()), tuple(signature))
+    return None if loop is None else loop(rows, arrays)
+
+
+def takes(x: Any) -> bool:
+    """Whether a loop may start from `x`, an array of many float32 or float64."""
+    return x.__class__ is np.ndarray and x.size >= LARGE and x.dtype.char in "fd"
+
+
+def unary_loop(
+    name: str, general: Callable[..., Any], tiny: Tiny | None = None
 ) -> Callable[..., Any]:
-    """An `eval` by `general`, but for large arrays by a loop around the scalar `instruction`.
+    """An `eval` by `general`, but for large arrays by a loop around the op called `name`.
 
     Results in the range `tiny` are no normal numbers, which a loop makes zero.
     """
 
     def eval(xp: Any, x: Any) -> Any:
-        loop = None
-        if x.__class__ is np.ndarray and x.size >= LARGE and x.dtype.char in "fd":
-            loop = _loop(instruction, x.dtype)
-        if loop is None:
+        result = _of_each(name, x) if takes(x) else None
+        if result is None:
             return general(xp, x)
-        result = loop(x)
         if tiny is not None:
             _correct(result, x, general, *tiny[x.dtype.char])
         return result
@@ -54,8 +82,51 @@ def elementary(
     return eval
 
 
-def _loop(instruction: str, dtype: np.dtype[Any]) -> Loop | None:
-    return _compilers[0](instruction, dtype) if _compilers else None
+def binary_loop(name: str, general: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for an op of two arrays of one shape, or of an array and a number."""
+
+    def eval(xp: Any, x: Any, y: Any) -> Any:
+        result = None
+        if takes(x) and _goes_with(x, y):
+            result = fused(_op(name), [x.reshape(-1), _operand(x, y)], {})
+        elif takes(y) and _goes_with(y, x):
+            result = fused(_op(name, True), [y.reshape(-1), _operand(y, x)], {})
+        if result is None:
+            return general(xp, x, y)
+        return result.reshape(x.shape if x.__class__ is np.ndarray and x.ndim else y.shape)
+
+    return eval
+
+
+def _goes_with(x: NDArray[Any], other: Any) -> bool:
+    if not x.flags.c_contiguous:
+        return False
+    if other.__class__ is np.ndarray:
+        alike = other.shape == x.shape and other.flags.c_contiguous
+        return other.dtype == x.dtype and (alike or not other.ndim)
+    return isinstance(other, (int, float, np.number))
+
+
+def _operand(x: NDArray[Any], other: Any) -> Any:
+    return other.reshape(-1) if np.ndim(other) else np.asarray(other, x.dtype)
+
+
+def _of_each(name: str, x: NDArray[Any]) -> Any:
+    """An op of each element; dense arrays keep their order in memory."""
+    dense = x if x.flags.forc and x.flags.aligned else x.copy(order="K")
+    order: Literal["C", "F"] = "C" if dense.flags.c_contiguous else "F"
+    result = fused(_op(name), [dense.reshape(-1, order=order)], {})
+    return result if result is None else result.reshape(x.shape, order=order)
+
+
+@cache
+def _op(name: str, swapped: bool = False) -> Function:
+    """The op called `name` as a function, of its operands in the other order if `swapped`."""
+
+    def function(F: Any, *arrays: Any) -> Any:
+        return getattr(F, name)(*(arrays[::-1] if swapped else arrays))
+
+    return function
 
 
 def _correct(

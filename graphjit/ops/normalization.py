@@ -7,7 +7,7 @@ the compiler makes one kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from ..ir.graph import Shape, Spec
 from . import blocks
 from .blocks import by_rows, is_large
-from .core import as_array, by_parts, declare, reduced_shape, type_name
-from .elementary import exp
+from .core import arrays_of, as_array, by_parts, declare, reduced_shape, type_name
+from .native import Function, fused
 from .reduce import extremum_array, sum_array
 from .sampling import Samples, calls, floats, reducing, resolve, rows
 
@@ -45,21 +45,24 @@ def _dims(x: Any, dim: int) -> Shape:
 def _eval_softmax(xp: Any, x: Any, dim: int) -> Any:
     if not x.ndim:
         return xp.exp(_shifted(xp, x.reshape(1), (0,))).reshape(())
-    return _along_rows(partial(_softmax_array, xp), x.shape, dim, x)
+    return _along_rows(arrays_of(xp), _decompose_softmax, (x,), dim, partial(_direct_softmax, xp))
 
 
-def _softmax_array(xp: Any, x: Any, dim: int) -> Any:
-    y = _shifted(xp, x, (dim,))
-    y = exp.eval(xp, y)
+def _direct_softmax(xp: Any, F: Any, x: Any, dim: int) -> Any:
+    y = F.exp(_shifted(xp, x, (dim,)))
     return xp.divide(y, sum_array(xp, y, (dim,), True), y)
 
 
-def _along_rows(function: Callable[..., Any], shape: Shape, dim: int, *arrays: Any) -> Any:
-    """`function(*arrays, dim)`, some rows at a time where `dim` is the last and they are many."""
-    if dim == len(shape) - 1 and all(map(is_large, arrays)):
-        rows = math.prod(shape[:-1])
-        return by_rows(lambda *parts: function(*parts, 1), rows, *arrays)
-    return function(*arrays, dim)
+def _along_rows(
+    F: Any, function: Function, arrays: Sequence[Any], dim: int, direct: Function | None = None
+) -> Any:
+    """`function(F, *arrays, dim=dim)`, row by row where `dim` is the last and they are many."""
+    shape = arrays[0].shape
+    if dim != len(shape) - 1 or not all(map(is_large, arrays)):
+        return (direct or function)(F, *arrays, dim=dim)
+    rows = math.prod(shape[:-1])
+    matrices = [x.reshape(rows, -1) for x in arrays]
+    return by_rows(F, function, matrices, {"dim": 1}, direct).reshape(shape)
 
 
 def _decompose_softmax(F: Any, x: Any, dim: int) -> Any:
@@ -68,11 +71,12 @@ def _decompose_softmax(F: Any, x: Any, dim: int) -> Any:
     return F.div(e, F.sum(e, dims=dims))
 
 
-def _softmax_vjp(F: Any, g: Any, y: Any, dim: int) -> Any:
-    def gradient(g: Any, y: Any, dim: int) -> Any:
-        return F.mul(F.sub(g, F.sum(F.mul(g, y), dims=_dims(y, dim))), y)
+def _softmax_gradient(F: Any, g: Any, y: Any, dim: int) -> Any:
+    return F.mul(F.sub(g, F.sum(F.mul(g, y), dims=_dims(y, dim))), y)
 
-    return _along_rows(gradient, y.shape, dim, g, y)
+
+def _softmax_vjp(F: Any, g: Any, y: Any, dim: int) -> Any:
+    return _along_rows(F, _softmax_gradient, (g, y), dim)
 
 
 def _along(name: str) -> Samples:
@@ -99,12 +103,13 @@ softmax = declare(
 def _eval_log_softmax(xp: Any, x: Any, dim: int) -> Any:
     if not x.ndim:
         return as_array(xp, x - x)
-    return _along_rows(partial(_log_softmax_array, xp), x.shape, dim, x)
+    direct = partial(_direct_log_softmax, xp)
+    return _along_rows(arrays_of(xp), _decompose_log_softmax, (x,), dim, direct)
 
 
-def _log_softmax_array(xp: Any, x: Any, dim: int) -> Any:
+def _direct_log_softmax(xp: Any, F: Any, x: Any, dim: int) -> Any:
     z = _shifted(xp, x, (dim,))
-    total = sum_array(xp, exp.eval(xp, z), (dim,), True)
+    total = sum_array(xp, F.exp(z), (dim,), True)
     return xp.subtract(z, xp.log(total, total), z)
 
 
@@ -114,13 +119,13 @@ def _decompose_log_softmax(F: Any, x: Any, dim: int) -> Any:
     return F.sub(z, F.log(F.sum(F.exp(z), dims=dims)))
 
 
+def _log_softmax_gradient(F: Any, g: Any, out: Any, dim: int) -> Any:
+    return F.sub(g, F.mul(F.exp(out), F.sum(g, dims=_dims(out, dim))))
+
+
 def log_softmax_vjp(F: Any, g: Any, out: Any, dim: int) -> Any:
     """The gradient of the input of log_softmax, from its output `out`."""
-
-    def gradient(g: Any, out: Any, dim: int) -> Any:
-        return F.sub(g, F.mul(F.exp(out), F.sum(g, dims=_dims(out, dim))))
-
-    return _along_rows(gradient, out.shape, dim, g, out)
+    return _along_rows(F, _log_softmax_gradient, (g, out), dim)
 
 
 log_softmax = declare(
@@ -206,19 +211,27 @@ def _eval_layer_norm(xp: Any, x: Any, *affine: Any, shape: Shape, eps: float) ->
         raise TypeError("normalized_shape")
     if any(p.shape != shape or p.dtype != x.dtype for p in affine):
         raise TypeError("weight or bias")
-    rows, n = x.size // max(math.prod(shape), 1), math.prod(shape)
-    y = xp.empty(x.shape, x.dtype)
-    means, rstds = xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
-    source, target = x.reshape(rows, n), y.reshape(rows, n)
+    n = math.prod(shape)
+    rows, kept = x.size // max(n, 1), reduced_shape(x.shape, _trailing(x, shape))
+    source, flat_affine = x.reshape(rows, n), [p.reshape(n) for p in affine]
+    results = None
+    if is_large(x):
+        attrs = {"shape": (n,), "eps": eps}
+        results = fused(_decompose_layer_norm, (source, *flat_affine), attrs)
+    y, mean, rstd = results or _direct_layer_norm(xp, source, flat_affine, eps)
+    return y.reshape(x.shape), mean.reshape(kept), rstd.reshape(kept)
+
+
+def _direct_layer_norm(xp: Any, x: Any, affine: Sequence[Any], eps: float) -> Any:
+    rows, n = x.shape
+    y, means, rstds = xp.empty_like(x), xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
     step = max(blocks.BLOCK // n, 1) if is_large(x) else max(rows, 1)
-    flat_affine = [p.reshape(n) for p in affine]
     for start in range(0, rows, step):
         part = slice(start, start + step)
-        normal, means[part], rstds[part] = _statistics(xp, source[part], (1,), eps)
+        normal, means[part], rstds[part] = _statistics(xp, x[part], (1,), eps)
         xp.multiply(normal, rstds[part], normal)
-        _affine(xp, normal, flat_affine, target[part])
-    kept = reduced_shape(x.shape, _trailing(x, shape))
-    return y, means.reshape(kept), rstds.reshape(kept)
+        _affine(xp, normal, affine, y[part])
+    return y, means, rstds
 
 
 def _affine(xp: Any, normal: Any, affine: Sequence[Any], target: Any) -> None:
@@ -274,17 +287,19 @@ def normalized_vjp(
 def _normal_grad(F: Any, g: Any, x: Any, mean: Any, rstd: Any, dims: Shape) -> Any:
     """The gradient of `x` from that of (x - mean) * rstd, the two statistics depending on it."""
 
-    def gradient(g: Any, x: Any, mean: Any, rstd: Any, dims: Shape = dims) -> Any:
-        normal = F.mul(F.sub(x, mean), rstd)
-        products = F.mean(F.mul(g, normal), dims=dims, keepdim=True)
-        inner = F.add(F.mean(g, dims=dims, keepdim=True), F.mul(normal, products))
-        return F.mul(F.sub(g, inner), rstd)
-
     trailing = dims == tuple(range(len(x.shape) - len(dims), len(x.shape)))
-    if trailing and is_large(g) and is_large(x):
-        rows = math.prod(x.shape[: dims[0]])
-        return by_rows(partial(gradient, dims=(1,)), rows, g, x, mean, rstd)
-    return gradient(g, x, mean, rstd)
+    if not trailing or not is_large(g) or not is_large(x):
+        return _normal_gradient(F, g, x, mean, rstd, dims)
+    rows = math.prod(x.shape[: dims[0]])
+    matrices = [a.reshape(rows, -1) for a in (g, x, mean, rstd)]
+    return by_rows(F, _normal_gradient, matrices, {"dims": (1,)}).reshape(x.shape)
+
+
+def _normal_gradient(F: Any, g: Any, x: Any, mean: Any, rstd: Any, dims: Shape) -> Any:
+    normal = F.mul(F.sub(x, mean), rstd)
+    products = F.mean(F.mul(g, normal), dims=dims, keepdim=True)
+    inner = F.add(F.mean(g, dims=dims, keepdim=True), F.mul(normal, products))
+    return F.mul(F.sub(g, inner), rstd)
 
 
 def _layer_norm_vjp(

@@ -18,7 +18,8 @@ from ..ir.graph import Spec
 from . import blocks
 from . import scalar as s
 from .blocks import is_large
-from .core import Op, as_array, dtype_of, number_like, pointwise, type_name
+from .core import Op, as_array, dtype_of, number_like, pointwise, type_name, ufunc
+from .native import binary_loop
 from .sampling import Samples, binary, bools, both, calls, floats, ints, rows, unary
 
 _Number = (int, float)
@@ -102,11 +103,13 @@ def _divisions(reference: str) -> Samples:
 
 
 floor_divide = pointwise(
-    "floor_divide", _eval_floor_divide, "floordiv", checks=_nonzero_divisor,
+    "floor_divide", binary_loop("floor_divide", _eval_floor_divide), "floordiv",
+    checks=_nonzero_divisor,
     samples=_divisions("numpy.floor_divide"),
 )  # fmt: skip
 remainder = pointwise(
-    "remainder", _eval_remainder, "mod", saves=("in0", "in1"), checks=_nonzero_divisor,
+    "remainder", binary_loop("remainder", _eval_remainder), "mod", saves=("in0", "in1"),
+    checks=_nonzero_divisor,
     vjps=(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.floor_divide(x, y))),
@@ -122,7 +125,7 @@ def _eval_fmod(xp: Any, x: Any, y: Any) -> Any:
 
 
 fmod = pointwise(
-    "fmod", _eval_fmod, "rem", saves=("in0", "in1"), checks=_nonzero_divisor,
+    "fmod", binary_loop("fmod", _eval_fmod), "rem", saves=("in0", "in1"), checks=_nonzero_divisor,
     vjps=(
         lambda F, g, x, y: g,
         lambda F, g, x, y: F.neg(F.mul(g, F.trunc(F.div(x, y)))),
@@ -131,17 +134,20 @@ fmod = pointwise(
 )  # fmt: skip
 
 
+_power = binary_loop("pow", ufunc("power"))
+
+
 def _eval_pow(xp: Any, x: Any, y: Any) -> Any:
     _refuse_bool("pow", x, y)
     if isinstance(x, _Number):
-        return as_array(xp, xp.power(x, y))
+        return _power(xp, x, y)
     if isinstance(y, _Number):
         return _power_of_number(xp, x, y)
     if x.dtype.kind in "iu":
         return _integer_power(xp, x, y)
     if xp is np and y.ndim == 0 and x.ndim:
         return _power_of_number(np, x, y.item())
-    return as_array(xp, xp.power(x, y))
+    return _power(xp, x, y)
 
 
 #: Exponents for which PyTorch, too, multiplies, divides or takes a root instead of calling pow.
@@ -161,7 +167,7 @@ def _power_of_number(xp: Any, x: Any, exponent: float) -> Any:
         return as_array(xp, _EASY_POWERS[exponent](xp, x))
     if x.dtype.kind in "iu" and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return as_array(xp, xp.power(x, exponent))
+    return _power(xp, x, exponent)
 
 
 def _integer_power(xp: Any, x: Any, y: Any) -> Any:
@@ -210,7 +216,8 @@ def _atan2_grad(F: Any, g: Any, y: Any, x: Any) -> Any:
 
 
 atan2 = pointwise(
-    "atan2", "arctan2", "atan2", promotion="float", saves=("in0", "in1"),
+    "atan2", binary_loop("atan2", ufunc("arctan2")), "atan2",
+    promotion="float", saves=("in0", "in1"),
     vjps=(
         lambda F, g, y, x: F.mul(_atan2_grad(F, g, y, x), x),
         lambda F, g, y, x: F.neg(F.mul(_atan2_grad(F, g, y, x), y)),

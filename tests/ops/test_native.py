@@ -31,13 +31,14 @@ ENDS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-42, -1e-42, 5e-324, 1e
 
 @pytest.fixture
 def used(monkeypatch):
-    """What compiled loops are asked for."""
+    """The functions that are to be compiled, their attributes, and whether they are."""
     asked = []
     compiler = native._compilers[0]
 
-    def noted(instruction, dtype):
-        asked.append((instruction, dtype.name))
-        return compiler(instruction, dtype)
+    def noted(function, attrs, signature):
+        loop = compiler(function, attrs, signature)
+        asked.append((function, attrs, loop is not None))
+        return loop
 
     monkeypatch.setattr(native, "_compilers", [noted])
     return asked
@@ -58,7 +59,7 @@ def test_accuracy(used, name, dtype):
     x = arguments(dtype)
     exact = FUNCTIONS[name](x.astype(np.longdouble))
     found = getattr(gj, name)(gj.from_numpy(x)).numpy()
-    assert used == [(name, dtype)] and found.dtype == dtype
+    assert used == [(native._op(name), (), True)] and found.dtype == dtype
     rounded = exact.astype(dtype)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(rounded))
     np.testing.assert_array_equal(np.isinf(found), np.isinf(rounded))
@@ -69,6 +70,71 @@ def test_accuracy(used, name, dtype):
     if name == "sigmoid":  # by the exponential of -x, which overflows, as in PyTorch
         error = error[rounded[finite] >= np.finfo(dtype).smallest_normal]
     assert error.max() <= max(ULP[name]) + 2  # SciPy's own error, where the reference is erf
+
+
+COMPOSITES = [
+    "F.gelu(x)", "F.gelu(x, approximate='tanh')", "F.silu(x)", "F.leaky_relu(x, 0.2)", "F.elu(x)",
+    "F.selu(x)", "F.celu(x, 0.7)", "F.softplus(x)", "F.softplus(x, 2, 3)", "F.logsigmoid(x)",
+    "F.mish(x)", "F.hardsigmoid(x)", "F.hardswish(x)", "F.hardtanh(x)", "F.relu6(x)", "F.relu(x)",
+    "x.clamp(-0.5, 1.5)", "x.clamp(min=0.1)", "x.clamp(max=0.1)", "x.sign()",
+    "F.softmax(x, -1)", "F.log_softmax(x, -1)", "F.layer_norm(x, (40,), w, w)",
+    "F.layer_norm(x, (40,))", "F.layer_norm(x, (20, 40))", "F.softmax(x.view(800, 1, 20), 2)",
+    "x ** w", "(x.abs() + 1) ** 2.5", "3 ** x", "x.abs() ** x", "t.atan2(x, y)", "x % y", "x % 0.7",
+    "t.fmod(x, y)", "t.fmod(x, -0.7)", "x // 0.7", "2.5 // x", "x // y",
+]  # fmt: skip
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_fused_functions_against_torch(used, text):
+    """Values and gradients of whole formulas that one loop computes."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(-3, 3, (2, 20, 20, 40))
+    x[0, 0, :4] = np.nan, np.inf, -np.inf, -0.0
+    known = ~np.isnan(x)  # PyTorch has no rule for gradients where there is no number
+    w = rng.uniform(0.5, 2, 40)
+    found = []
+    for t, functional in ((gj, gj.nn.functional), (torch, torch.nn.functional)):
+        leaf = t.from_numpy(x.copy()).requires_grad_()
+        space = {"t": t, "F": functional, "x": leaf, "y": t.from_numpy(y), "w": t.from_numpy(w)}
+        value = eval(text, space)
+        total = (value * space["y"].view(value.shape)).sum()
+        gradient = total if "//" in text else t.autograd.grad(total, leaf)[0][known]
+        found.append((value, gradient))
+    assert any(compiled for *_, compiled in used) or text == "x ** w"
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), 1e-7, 1e-13)
+
+
+def test_numbers_are_no_part_of_a_loop(used):
+    """A bound or an exponent may change at every call."""
+    from graphjit.codegen.native import _loop
+
+    x = gj.linspace(-1, 1, 10_000)
+    before = _loop.cache_info().misses
+    for k in range(1, 20):
+        x.clamp(-1 / k, 1 / k), x % (k / 7.1), x.abs() ** (1 + k / 7.1)
+    assert len(used) == 3 * 19 and _loop.cache_info().misses <= before + 3
+
+
+def test_rows_are_no_part_of_a_loop(used):
+    """A smaller last batch needs nothing new; other columns do."""
+    from graphjit.codegen.native import _loop
+
+    gj.ones(300, 64).softmax(-1)
+    before = _loop.cache_info().misses
+    for rows in (1000, 128, 517):
+        gj.ones(rows, 64).softmax(-1)
+    assert len(used) == 4 and _loop.cache_info().misses == before
+
+
+def test_negative_zero_is_another_attribute():
+    """0.0 equals -0.0, but a loop made for one of them is not one for the other."""
+    x = -gj.ones(10_000)
+    for slope, sign in ((0.0, True), (-0.0, False), (0.0, True)):
+        value = gj.nn.functional.leaky_relu(x, slope)
+        assert value.signbit().all().item() is sign
 
 
 @pytest.mark.parametrize(
@@ -113,11 +179,11 @@ def test_a_loop_that_cannot_be_compiled(monkeypatch):
     def fail(*arguments):
         raise CompileError("no")
 
-    compiler.loop.cache_clear()
+    compiler._loop.cache_clear()
     monkeypatch.setattr(compiler, "lower", fail)
     x = np.linspace(-3, 3, 10_000, dtype=np.float32)
     np.testing.assert_array_equal(ARRAYS.sin(x), np.sin(x))
-    compiler.loop.cache_clear()
+    compiler._loop.cache_clear()
 
 
 def test_threads():
