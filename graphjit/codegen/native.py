@@ -31,32 +31,39 @@ Plan = tuple[Graph, Instruction]
 _kernel_type = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
 
 
-def loop(function: Function, attrs: Attrs, signature: Signature) -> Loop | None:
+def loop(
+    function: Function, attrs: Attrs, signature: Signature, in_place: bool = False
+) -> Loop | None:
     """`function(F, *arrays, **attrs)` as a call of one kernel.
 
-    It may be called by several threads at once. None where it takes more than one kernel, or one
-    that depends on the number of rows.
+    `in_place`, it writes its results over the arrays, for each of which there is one or None. It
+    may be called by several threads at once. None where it takes more than one kernel, or one that
+    depends on the number of rows.
     """
-    return _loop(function, attrs, signature, repr(attrs) if attrs else "")
+    return _loop(function, attrs, signature, in_place, repr(attrs) if attrs else "")
 
 
 @lru_cache(maxsize=4096)
-def _loop(function: Function, attrs: Attrs, signature: Signature, text: str) -> Loop | None:
+def _loop(
+    function: Function, attrs: Attrs, signature: Signature, in_place: bool, text: str
+) -> Loop | None:
     """The same, remembered; `text` tells attributes apart that are equal, as 0.0 and -0.0."""
     columns = max(_columns(shape) for _, shape in signature)
     rows = max(LARGE // columns, 64)
     try:
-        plan = _planned(function, attrs, signature, rows)
-        other = _planned(function, attrs, signature, rows + 1)
-        return _Loop(*plan) if _are_alike(plan, other, rows) else None
+        plan, other = (
+            _planned(_graph(function, attrs, signature, in_place, count))
+            for count in (rows, rows + 1)
+        )
     except CompileError:
         return None
+    return _Loop(*plan) if _are_alike(plan, other, rows) else None
 
 
 def _are_alike(plan: Plan, other: Plan, rows: int) -> bool:
     """Whether two plans differ in the number of rows alone, of which the other has one more."""
     calls = plan[1], other[1]
-    shapes = [[value.shape for value in graph.outputs] for graph, _ in (plan, other)]
+    shapes = [[value.shape for value in graph.results] for graph, _ in (plan, other)]
     return (
         calls[0].address == calls[1].address
         and calls[0].args == calls[1].args
@@ -73,35 +80,43 @@ def _columns(shape: tuple[int | None, ...]) -> int:
     return columns
 
 
-def _are_all(graph: Graph) -> bool:
-    """Whether the outputs of `graph` are those of its one node, each once."""
-    return len(graph.nodes) == 1 and Counter(graph.outputs) == Counter(graph.nodes[0].outputs)
-
-
-def _planned(function: Function, attrs: Attrs, signature: Signature, rows: int) -> Plan:
-    """The graph of `function` for so many rows, and the kernel call that computes it.
-
-    Slots are numbered as the arrays, the results after them. CompileError unless there is one.
-    """
+def _graph(
+    function: Function, attrs: Attrs, signature: Signature, in_place: bool, rows: int
+) -> Graph:
+    """`function` for so many rows."""
     builder = Builder()
     inputs = tuple(
         Value(Spec(tuple(rows if n is None else n for n in shape), dtypes.from_numpy(dtype)))
         for dtype, shape in signature
     )
-    results = function(namespace(builder, None), *inputs, **dict(attrs))
-    outputs = tuple(results) if isinstance(results, (tuple, list)) else (results,)
-    graph = pipeline.run(Graph(inputs, tuple(builder.nodes), outputs))
-    if not _are_all(graph):
-        raise CompileError("no single node")
+    found = function(namespace(builder, None), *inputs, **dict(attrs))
+    results = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+    nodes = tuple(builder.nodes)
+    if not in_place:
+        return Graph(inputs, nodes, results)
+    updates = tuple((old, new) for old, new in zip(inputs, results) if new is not None)
+    return Graph(inputs, nodes, (), updates)
+
+
+def _planned(graph: Graph) -> Plan:
+    """The optimised graph, and the kernel call that computes it.
+
+    Slots are numbered as the inputs, the outputs after them. CompileError unless there is one.
+    """
+    graph = pipeline.run(graph)
+    if len(graph.nodes) != 1 or Counter(graph.results) != Counter(graph.nodes[0].outputs):
+        raise CompileError("results of several nodes, or the same one twice")
     node = graph.nodes[0]
     slots = {value: slot for slot, value in enumerate((*graph.inputs, *graph.outputs))}
+    slots.update((new, slots[old]) for old, new in graph.updates)
     operands, homes = (
         [Layout.contiguous(External(slots[v]), v.shape, v.dtype) for v in values]
         for values in (node.inputs, node.outputs)
     )
-    lowered = lower(body_of(node), operands, homes)
+    inplace = {k: operands.index(home) for k, home in enumerate(homes) if home in operands}
+    lowered = lower(body_of(node), operands, homes, inplace)
     if len(lowered.calls) != 1 or lowered.workspace:
-        raise CompileError("no single kernel")
+        raise CompileError("more than one kernel")
     [(call, _)] = lowered.instructions()
     if any(not isinstance(argument, (int, float, External)) for argument in call.args):
         raise CompileError("a kernel that needs memory")

@@ -6,11 +6,13 @@ from .. import config
 from ..ops.native import Attrs, Function, Loop, Signature
 
 
-def compiled_loop(function: Function, attrs: Attrs, signature: Signature) -> Loop | None:
+def compiled_loop(
+    function: Function, attrs: Attrs, signature: Signature, in_place: bool
+) -> Loop | None:
     """A loop that computes `function`, compiled when it is first needed."""
     if config.get_bool("DISABLE"):
         return None
     # Loaded here, so that importing graphjit does not load the compiler.
     from ..codegen.native import loop
 
-    return loop(function, attrs, signature)
+    return loop(function, attrs, signature, in_place)

@@ -22,8 +22,8 @@ Attrs = tuple[tuple[str, Any], ...]
 Signature = tuple[tuple["np.dtype[Any]", tuple[int | None, ...]], ...]
 #: A function compiled for arrays of one signature: `(rows, arrays) -> results`.
 Loop = Callable[[int, Sequence[NDArray[Any]]], Any]
-#: `(function, attrs, signature) -> loop`, or None where there can be none.
-Compiler = Callable[[Function, Attrs, Signature], Loop | None]
+#: `(function, attrs, signature, in_place) -> loop`, or None where there can be none.
+Compiler = Callable[[Function, Attrs, Signature, bool], Loop | None]
 #: For float32 ("f") and float64 ("d"), the ends of a range of arguments.
 Tiny = Mapping[str, tuple[float, float]]
 
@@ -44,18 +44,34 @@ def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -
     Arrays with as many dimensions as the first have the same first dimension, the rows; each row of
     a result depends on the same row of these, and on all of the others.
     """
+    loop = _loop(function, arrays, attrs, False)
+    return None if loop is None else loop(len(arrays[0]), arrays)
+
+
+def fused_in_place(function: Function, arrays: Sequence[Any]) -> bool:
+    """Write the results of `function`, one or None for each array, over the arrays.
+
+    False, with nothing done, where there is no loop. None of the arrays may overlap another.
+    """
+    loop = _loop(function, arrays, {}, True)
+    if loop is not None:
+        loop(len(arrays[0]), arrays)
+    return loop is not None
+
+
+def _loop(
+    function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any], in_place: bool
+) -> Loop | None:
     if not _compilers or not takes(arrays[0]):
         return None
-    rank, rows = arrays[0].ndim, len(arrays[0])
-    signature = []
+    rank, signature = arrays[0].ndim, []
     for x in arrays:
         flags = x.flags
         if not flags.c_contiguous or not flags.aligned:
             return None
         shape = (None, *x.shape[1:]) if x.ndim == rank else x.shape
         signature.append((x.dtype, shape))
-    loop = _compilers[0](function, tuple(attrs.items()), tuple(signature))
-    return None if loop is None else loop(rows, arrays)
+    return _compilers[0](function, tuple(attrs.items()), tuple(signature), in_place)
 
 
 def takes(x: Any) -> bool:

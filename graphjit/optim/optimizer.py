@@ -30,6 +30,8 @@ from ..frontend.waiting import about_to_write
 from ..nn.modules.hooks import HookHandle, Table
 from ..nn.modules.naming import typename
 from ..ops.core import ARRAYS
+from ..ops.native import LARGE
+from .compiled import update_large
 from .groups import ParamGroup, ParamGroups, State, counting
 
 #: elements per block: the arrays of an Adam update then fit the L2 cache
@@ -517,8 +519,8 @@ class Elementwise(Optimizer):
         step = state["step"] if self.counts_steps else None
         arrays = tuple(tensor._array for tensor in kept)
         return Entry(
-            parameter, array, array.dtype.type, step, kept, arrays, array.size > BLOCK, fresh,
-            all(_are_alike(kept, array) for kept in arrays),
+            parameter, array, array.dtype.type, step, kept, arrays,
+            array.size >= min(LARGE, BLOCK), fresh, all(_are_alike(kept, array) for kept in arrays),
         )  # fmt: skip
 
     def _advance(self, entry: Entry, plan: Plan, dtype: type[np.generic] | None) -> None:
@@ -572,12 +574,14 @@ def _are_alike(a: np.ndarray, b: np.ndarray) -> bool:
 def _in_blocks(
     update: Callable[..., None], flags: Any, numbers: Any, arrays: Sequence[np.ndarray]
 ) -> None:
-    """Update large arrays block by block, or whole where they do not all lie alike in memory."""
+    """Update large arrays in one loop, block by block, or whole where they lie differently."""
     first = arrays[0]
     if any(not a.flags.c_contiguous or a.shape != first.shape for a in arrays):
         update(ARRAYS, flags, numbers, *arrays)
         return
     flat = [a.reshape(-1) for a in arrays]
+    if update_large(update, flags, numbers, flat):
+        return
     for start in range(0, first.size, BLOCK):
         update(ARRAYS, flags, numbers, *(a[start : start + BLOCK] for a in flat))
 

@@ -35,8 +35,8 @@ def used(monkeypatch):
     asked = []
     compiler = native._compilers[0]
 
-    def noted(function, attrs, signature):
-        loop = compiler(function, attrs, signature)
+    def noted(function, attrs, *others):
+        loop = compiler(function, attrs, *others)
         asked.append((function, attrs, loop is not None))
         return loop
 

@@ -96,6 +96,16 @@ def test_large_tensors_are_updated_block_by_block(monkeypatch):
         np.testing.assert_array_equal(small, large)
 
 
+def test_a_gradient_that_overlaps_its_parameter_is_updated_without_a_loop():
+    """Which would read elements that it has written."""
+    memory = np.arange(20_001.0)
+    expected = memory[1:] - 0.5 * memory[:-1]
+    parameter = nn.Parameter(graphjit.from_numpy(memory)[1:])
+    parameter.grad = graphjit.from_numpy(memory)[:-1]
+    optim.SGD([parameter], lr=0.5).step()
+    np.testing.assert_array_equal(parameter.detach().numpy(), expected)
+
+
 def test_parameters_without_gradient_are_left_alone():
     used, unused = nn.Parameter(graphjit.ones(2)), nn.Parameter(graphjit.ones(2))
     optimizer = optim.Adam([used, unused], lr=0.1)

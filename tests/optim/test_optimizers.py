@@ -8,6 +8,7 @@ import pytest
 
 import graphjit
 from graphjit import nn, optim
+from graphjit.ops import native
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -62,6 +63,35 @@ class Problem:
 
     def arrays(self):
         return [p.detach().numpy() for p in self.parameters]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=IDS)
+def test_large_parameters_are_updated_by_one_loop(monkeypatch, name, options):
+    """As PyTorch does, to the last bits, and in place."""
+    compiler, made = native._compilers[0], []
+
+    def noted(*key):
+        made.append(compiler(*key))
+        return made[-1]
+
+    monkeypatch.setattr(native, "_compilers", [noted])
+    start, *gradients = np.random.default_rng(0).standard_normal((4, 101, 100))
+    found = []
+    for library in (graphjit, torch):
+        parameter = library.nn.Parameter(library.from_numpy(start.copy()))
+        place = parameter.data_ptr()
+        optimizer = getattr(library.optim, name)([parameter], **options)
+        for gradient in gradients:
+            parameter.grad = library.from_numpy(gradient)
+            optimizer.step()
+        assert parameter.data_ptr() == place
+        state = optimizer.state[parameter]
+        found.append([parameter.detach().numpy(), *(
+            value.numpy() for value in state.values() if value is not None and value.ndim
+        )])  # fmt: skip
+    assert len(made) == 3 and None not in made
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-12, 1e-14)
 
 
 def _train(problem, optimizer, steps):
