@@ -84,12 +84,16 @@ def _graph(
     function: Function, attrs: Attrs, signature: Signature, in_place: bool, rows: int
 ) -> Graph:
     """`function` for so many rows."""
+
+    def counted(value: Any) -> Any:
+        return tuple(rows if n is None else n for n in value)
+
     builder = Builder()
     inputs = tuple(
-        Value(Spec(tuple(rows if n is None else n for n in shape), dtypes.from_numpy(dtype)))
-        for dtype, shape in signature
+        Value(Spec(counted(shape), dtypes.from_numpy(dtype))) for dtype, shape in signature
     )
-    found = function(namespace(builder, None), *inputs, **dict(attrs))
+    given = {name: counted(x) if isinstance(x, tuple) else x for name, x in attrs}
+    found = function(namespace(builder, None), *inputs, **given)
     results = tuple(found) if isinstance(found, (tuple, list)) else (found,)
     nodes = tuple(builder.nodes)
     if not in_place:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 #: `function(F, *arrays, **attrs)` with `F` a namespace of ops: pointwise ones, and reductions over
 #: dimensions other than the first.
 Function = Callable[..., Any]
+#: By name; None in a tuple is the number of rows.
 Attrs = tuple[tuple[str, Any], ...]
 #: Of each array its dtype, and its shape with None for the number of rows.
 Signature = tuple[tuple["np.dtype[Any]", tuple[int | None, ...]], ...]
@@ -57,6 +58,22 @@ def fused_in_place(function: Function, arrays: Sequence[Any]) -> bool:
     if loop is not None:
         loop(len(arrays[0]), arrays)
     return loop is not None
+
+
+def drawn(
+    function: Function, n: int, numbers: Sequence[Any], attrs: Mapping[str, Any], least: int = LARGE
+) -> Any:
+    """`function(F, *numbers, shape=(n,), **attrs)`, or None where there is no loop.
+
+    An element of the result depends on its position, and on `numbers`: int64 of no dimensions.
+    Loops are for `least` elements and more.
+    """
+    if n < least or not _compilers:
+        return None
+    arrays = [np.asarray(number, np.int64) for number in numbers]
+    key = (("shape", (None,)), *attrs.items())
+    loop = _compilers[0](function, key, ((np.dtype(np.int64), ()),) * len(arrays), False)
+    return None if loop is None else loop(n, arrays)
 
 
 def _loop(

@@ -92,13 +92,14 @@ def normal_from_bits(bits: Words, dtype: DType) -> NDArray[Any]:
     """Standard normals by Box and Muller: elements 2j and 2j + 1 come from uniforms u and v there.
 
     They are r cos(2 pi v) and r sin(2 pi v) with r = sqrt(-2 log(1 - u)). The arithmetic is in
-    float64 for every dtype, so that another library's log and cos round to the same float32.
+    float64 for every dtype, so that another library's log and cos round to the same float32, by way
+    of which float16 is rounded.
     """
     source = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
     uniform = uniform_from_bits(bits, source).astype(np.float64)
     radius = np.sqrt(-2.0 * np.log(1.0 - uniform[0::2]))
     angle = (2.0 * np.pi) * uniform[1::2]
-    normal = np.empty(uniform.size, dtype.numpy)
+    normal = np.empty(uniform.size, source.numpy)
     normal[0::2] = radius * np.cos(angle)
     normal[1::2] = radius * np.sin(angle)
-    return normal
+    return normal.astype(dtype.numpy, copy=False)

@@ -15,7 +15,9 @@ from .. import dtypes
 from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
-from .core import by_parts, declare, device_of, dtype_of
+from .blocks import is_large
+from .core import arrays_of, by_parts, declare, device_of, dtype_of
+from .native import LARGE, drawn, fused
 from .philox import normal_from_bits, philox_bits, uniform_from_bits, words_needed
 from .sampling import Samples, rows
 
@@ -89,9 +91,21 @@ def _infer_draw(seed: Spec, offset: Spec, shape: Shape, dtype: DType) -> tuple[S
 
 
 def _eval_uniform(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
+    return _eval_draw(xp, _decompose_uniform, uniform_from_bits, seed, offset, shape, dtype)
+
+
+def _eval_draw(
+    xp: Any, function: Any, of_bits: Any, seed: Any, offset: Any, shape: Shape, dtype: DType
+) -> Any:
     n = math.prod(shape)
+    if xp is np:
+        # NumPy's log and cos are not those of compiled code to the last bit of a float64.
+        least = 1 if function is _decompose_normal and dtype is dtypes.float64 else LARGE
+        numbers = drawn(function, n, (seed, offset), {"dtype": dtype}, least)
+        if numbers is not None:
+            return numbers.reshape(shape)
     words = _words(np, seed, offset, words_needed(n, dtype))
-    return xp.asarray(uniform_from_bits(words, dtype)[:n].reshape(shape))
+    return xp.asarray(of_bits(words, dtype)[:n].reshape(shape))
 
 
 def _draws(of_bits: Any) -> Samples:
@@ -136,9 +150,7 @@ def _decompose_normal(F: Any, seed: Any, offset: Any, shape: Shape, dtype: DType
 
 
 def _eval_normal(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
-    n = math.prod(shape)
-    words = _words(np, seed, offset, words_needed(n, dtype))
-    return xp.asarray(normal_from_bits(words, dtype)[:n].reshape(shape))
+    return _eval_draw(xp, _decompose_normal, normal_from_bits, seed, offset, shape, dtype)
 
 
 #: Normal with mean 0 and variance 1.
@@ -191,6 +203,19 @@ def _decompose_randint(F: Any, seed: Any, offset: Any, shape: Shape, low: int, h
     return F.add(F.remainder(bits, high - low), low)
 
 
+def _randint_of(F: Any, seed: Any, offset: Any, low: Any, count: Any, shape: Shape) -> Any:
+    """The same with bounds that are tensors."""
+    return F.add(F.remainder(F.random_bits(seed, offset, shape=shape, bits=63), count), low)
+
+
+def _eval_randint(xp: Any, seed: Any, offset: Any, shape: Shape, low: int, high: int) -> Any:
+    if xp is np and high - low < 2**63:
+        numbers = drawn(_randint_of, math.prod(shape), (seed, offset, low, high - low), {})
+        if numbers is not None:
+            return numbers.reshape(shape)
+    return _decompose_randint(arrays_of(xp), seed, offset, shape, low, high)
+
+
 #: Uniform on the integers [low, high), as int64; two words for each.
 randint = declare(
     "randint",
@@ -198,7 +223,7 @@ randint = declare(
     infer=lambda seed, offset, shape, low, high: (
         Spec(tuple(shape), dtypes.int64, seed.device),
     ),
-    eval=by_parts(_decompose_randint),
+    eval=_eval_randint,
     decompose=_decompose_randint,
     samples=rows(
         lambda seed, offset, shape, low, high: low
@@ -217,6 +242,11 @@ def _threshold(p: float) -> int:
 def _eval_dropout(xp: Any, x: Any, seed: Any, offset: Any, p: float) -> tuple[Any, Any]:
     if not 0 <= p <= 1:
         raise ValueError("dropout")
+    if is_large(x):
+        state = [np.asarray(number, np.int64) for number in (seed, offset)]
+        results = fused(_decompose_dropout, (x.reshape(-1), *state), {"p": p})
+        if results is not None:
+            return results[0].reshape(x.shape), results[1].reshape(x.shape)
     words = _words(xp, seed, offset, x.size)
     kept = (words.astype(np.int64) < _threshold(p)).reshape(x.shape)
     return xp.asarray(x * (kept * _gain(x, p))), kept
