@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 from .. import dtypes
 from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Spec, Value
+from ..ops.core import OPS
 from ..ops.native import LARGE, Attrs, Function, Loop, Signature
 from ..passes import pipeline
 from ..passes.building import namespace
+from ..runtime import pool
 from ..runtime.instruction import External, Instruction, Layout
+from ..runtime.program import Program
 from ..runtime.tables import float_bits, signed
 from .assemble import body_of
+from .library import library_call
 from .lower import lower
 
 Plan = tuple[Graph, Instruction]
@@ -125,6 +129,50 @@ def _planned(graph: Graph) -> Plan:
     if any(not isinstance(argument, (int, float, External)) for argument in call.args):
         raise CompileError("a kernel that needs memory")
     return graph, call
+
+
+def library(name: str, arrays: Sequence[NDArray[Any]], attrs: Mapping[str, Any]) -> Any:
+    """The op `name` of arrays of any strides by a kernel of the library.
+
+    None where it has none, or the operands are such that the op raises an error.
+    """
+    if not all(x.flags.aligned for x in arrays):
+        return None
+    signature = tuple((x.dtype, x.shape, x.strides) for x in arrays)
+    call = _library_call(name, tuple(attrs.items()), signature, pool.wanted_threads())
+    return None if call is None else call(arrays)
+
+
+@lru_cache(maxsize=64)
+def _library_call(
+    name: str, attrs: Attrs, signature: tuple[Any, ...], threads: int
+) -> Callable[[Sequence[NDArray[Any]]], Any] | None:
+    """The call of a program of one instruction; programs keep memory, and so many `threads`."""
+    builder = Builder()
+    layouts, values = [], []
+    for slot, (dtype, shape, strides) in enumerate(signature):
+        spec = Spec(shape, dtypes.from_numpy(dtype))
+        steps = tuple(step // dtype.itemsize for step in strides)
+        layouts.append(Layout(External(slot), shape, steps, spec.dtype))
+        values.append(Value(spec))
+    try:
+        outputs = builder.add(OPS[name], values, dict(attrs))
+        layouts += [
+            Layout.contiguous(External(slot), v.shape, v.dtype)
+            for slot, v in enumerate(outputs, len(values))
+        ]
+        homes = layouts[len(values) :]
+        instruction = library_call(builder.nodes[0], layouts[: len(values)], homes)
+    except (CompileError, RuntimeError, TypeError, ValueError):  # the op's own, for its operands
+        return None
+    program = Program([instruction], len(layouts))
+
+    def call(arrays: Sequence[NDArray[Any]]) -> Any:
+        results = [np.empty(v.shape, v.dtype.numpy) for v in outputs]
+        program(*arrays, *results)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    return call
 
 
 class _Loop:

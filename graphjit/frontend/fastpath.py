@@ -16,12 +16,12 @@ from ..ops.native import compile_with
 from . import tensor as tensors
 from .dispatch import apply, explain, put_on_tape
 from .mode import MODE
-from .native import compiled_loop
+from .native import compiled_loop, in_library
 from .quiet import QUIET, restore, silence
 from .saving import Keeper, keeper
 from .tape import node_type
 
-compile_with(compiled_loop)
+compile_with(compiled_loop, in_library)
 
 Call = Callable[..., Any]
 

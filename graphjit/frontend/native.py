@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
 from .. import config
 from ..ops.native import Attrs, Function, Loop, Signature
 
@@ -16,3 +21,12 @@ def compiled_loop(
     from ..codegen.native import loop
 
     return loop(function, attrs, signature, in_place)
+
+
+def in_library(name: str, arrays: Sequence[NDArray[Any]], attrs: Mapping[str, Any]) -> Any:
+    """What a kernel of the compiler's library computes for an op, or None."""
+    if config.get_bool("DISABLE"):
+        return None
+    from ..codegen.native import library
+
+    return library(name, arrays, attrs)

@@ -16,6 +16,7 @@ import numpy as np
 from ..ir.graph import Shape, Spec
 from .contract import mixed
 from .core import declare, scalar_type, type_name
+from .native import by_library
 from .sampling import Samples, both, floats, rows
 
 Pair = tuple[int, int]
@@ -253,6 +254,8 @@ def _eval_weight_grad(xp: Any, g: Any, x: Any, shape: Shape, **attrs: Any) -> An
     return result.reshape(shape)
 
 
+_conv2d = by_library("conv2d", _eval_conv2d)
+
 _GEOMETRIES = (
     ((2, 3, 6, 5), (4, 3, 3, 2), (1, 1), (0, 0), (1, 1), 1),
     ((2, 4, 7, 8), (6, 2, 3, 3), (2, 1), (1, 2), (1, 2), 2),
@@ -299,7 +302,7 @@ conv2d = declare(
     "conv2d",
     "contract",
     infer=_infer_conv2d,
-    eval=_eval_conv2d,
+    eval=_conv2d,
     flops=lambda out, x, w, **attrs: 2 * out.size * math.prod(w.shape[1:]),
     saves=("in0", "in1"),
     vjps=(
@@ -314,7 +317,7 @@ conv2d_input_grad = declare(
     "conv2d_input_grad",
     "contract",
     infer=lambda g, w, shape, **attrs: (g.with_shape(shape),),
-    eval=_eval_input_grad,
+    eval=by_library("conv2d_input_grad", _eval_input_grad),
     flops=lambda out, g, w, **attrs: 2 * g.size * math.prod(w.shape[1:]),
     saves=("in0", "in1"),
     vjps=(
@@ -328,7 +331,7 @@ conv2d_weight_grad = declare(
     "conv2d_weight_grad",
     "contract",
     infer=lambda g, x, shape, **attrs: (g.with_shape(shape),),
-    eval=_eval_weight_grad,
+    eval=by_library("conv2d_weight_grad", _eval_weight_grad),
     flops=lambda out, g, x, **attrs: 2 * g.size * math.prod(out.shape[1:]),
     saves=("in0", "in1"),
     vjps=(
@@ -356,7 +359,7 @@ def _infer_convolution(x: Spec, w: Spec, *bias: Spec, **attrs: Any) -> tuple[Spe
 
 
 def _eval_convolution(xp: Any, x: Any, w: Any, *bias: Any, **attrs: Any) -> Any:
-    result = _eval_conv2d(xp, x, w, **attrs)
+    result = _conv2d(xp, x, w, **attrs)
     if bias:
         (b,) = bias
         if b.shape != w.shape[:1] or b.dtype != x.dtype:

@@ -31,12 +31,17 @@ Tiny = Mapping[str, tuple[float, float]]
 #: From this many elements on a loop saves more than the call of it takes.
 LARGE = 8192
 
+#: `(op, arrays, attrs) -> results` of a kernel that the compiler's library has, or None.
+Library = Callable[[str, Sequence[NDArray[Any]], Mapping[str, Any]], Any]
+
 _compilers: list[Compiler] = []
+_libraries: list[Library] = []
 
 
-def compile_with(compiler: Compiler) -> None:
-    """Have large arrays computed by what `compiler` makes."""
+def compile_with(compiler: Compiler, library: Library) -> None:
+    """Have large arrays computed by what `compiler` makes, and by what `library` has."""
     _compilers[:] = [compiler]
+    _libraries[:] = [library]
 
 
 def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
@@ -142,6 +147,21 @@ def _goes_with(x: NDArray[Any], other: Any) -> bool:
 
 def _operand(x: NDArray[Any], other: Any) -> Any:
     return other.reshape(-1) if np.ndim(other) else np.asarray(other, x.dtype)
+
+
+def by_library(name: str, general: Callable[..., Any]) -> Callable[..., Any]:
+    """An `eval` by `general`, but for large arrays by the library's kernel for the op `name`.
+
+    Which takes denormal numbers for zero, as compiled code does.
+    """
+
+    def eval(xp: Any, *arrays: Any, **attrs: Any) -> Any:
+        result = None
+        if _libraries and xp is np and any(map(takes, arrays)):
+            result = _libraries[0](name, arrays, attrs)
+        return general(xp, *arrays, **attrs) if result is None else result
+
+    return eval
 
 
 def _of_each(name: str, x: NDArray[Any]) -> Any:

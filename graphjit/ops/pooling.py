@@ -15,6 +15,7 @@ from ..ir.graph import Shape, Spec
 from . import blocks
 from .convolution import Pair, window_places
 from .core import Sample, declare, device_of, dtype_of
+from .native import by_library
 from .pointwise import eval_where
 from .sampling import rows
 
@@ -272,7 +273,7 @@ max_pool2d = declare(
     "max_pool2d",
     "opaque",
     infer=_infer_max_pool2d,
-    eval=_eval_max_pool2d,
+    eval=by_library("max_pool2d", _eval_max_pool2d),
     flops=lambda out, x, kernel, **attrs: out.size * math.prod(kernel),
     saves=("out1", "shape0"),
     vjps=_max_pool2d_vjp,
@@ -284,7 +285,7 @@ max_pool2d_backward = declare(
     "max_pool2d_backward",
     "opaque",
     infer=lambda g, index, shape, **attrs: (g.with_shape(shape),),
-    eval=_eval_max_pool2d_backward,
+    eval=by_library("max_pool2d_backward", _eval_max_pool2d_backward),
     saves=("in1",),
     vjps=(
         lambda F, h, index, shape, **attrs: F.max_pool2d_gather(h, index, **attrs),

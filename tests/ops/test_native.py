@@ -250,3 +250,83 @@ def test_importing_loads_no_compiler():
         "assert not [name for name in sys.modules if name.startswith(('graphjit.codegen', 'llvm'))]"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+WINDOWS = [
+    "F.conv2d(x, w)", "F.conv2d(x, w, w[:, 0, 0, 0], padding=2)", "F.conv2d(x, w, stride=(2, 1))",
+    "F.conv2d(x, w, dilation=(1, 2))", "F.conv2d(x, w[:, :2], groups=3)",
+    "F.conv2d(x[:, :, ::2].transpose(2, 3), w)", "F.conv2d(x[:, :1].expand(-1, 6, -1, -1), w)",
+    "F.conv_transpose2d(x, w.transpose(0, 1))", "F.max_pool2d(x, 2)", "F.max_pool2d(x, 3, 2, 1)",
+    "F.max_pool2d(x.transpose(2, 3), (2, 3), 1)", "F.max_pool2d(x, 2, ceil_mode=True)",
+    "F.max_pool2d(x[0], 2)", "F.conv1d(x.flatten(2), w[..., 0])",
+]  # fmt: skip
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The library kernels that are asked for, and whether there are such."""
+    library, asked = native._libraries[0], []
+
+    def noted(name, *operands):
+        result = library(name, *operands)
+        asked.append((name, result is not None))
+        return result
+
+    monkeypatch.setattr(native, "_libraries", [noted])
+    return asked
+
+
+@pytest.mark.parametrize("text", WINDOWS)
+def test_convolution_and_pooling(monkeypatch, asked, text):
+    """Values and both gradients are those of NumPy's matrix products."""
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal((4, 6, 61, 31)), rng.standard_normal((6, 6, 3, 3))
+    found = []
+    for disabled in (False, True):
+        monkeypatch.setitem(config._overrides, "DISABLE", disabled)
+        leaves = [gj.from_numpy(a).requires_grad_() for a in (x, w)]
+        value = eval(text, {"F": gj.nn.functional, "x": leaves[0], "w": leaves[1]})
+        gradients = gj.autograd.grad(value.sin().sum(), leaves, allow_unused=True)
+        found.append([value, *(g for g in gradients if g is not None)])
+        if not disabled:
+            assert len(asked) >= 1 + ("x[0]" not in text) and all(is_there for _, is_there in asked)
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), 1e-9, 1e-10)
+
+
+@pytest.mark.parametrize("text", [
+    "F.conv2d(x, w[:, :2])", "F.conv2d(x, w.double())", "F.conv2d(x, w, padding=-1)",
+    "F.conv2d(x, w, stride=0)", "F.conv2d(x, w, groups=4)", "F.max_pool2d(x, 2, padding=2)",
+    "F.max_pool2d(x, 90)", "F.conv2d(x, w.new_zeros(6, 6, 99, 99))",
+])  # fmt: skip
+def test_errors_of_convolution_and_pooling(monkeypatch, text):
+    """Of one class and wording, however large the arrays are."""
+    space = {"F": gj.nn.functional, "x": gj.ones(2, 6, 61, 31), "w": gj.ones(6, 6, 3, 3)}
+    errors = []
+    for disabled in (False, True):
+        monkeypatch.setitem(config._overrides, "DISABLE", disabled)
+        with pytest.raises(Exception) as error:
+            eval(text, space)
+        errors.append((error.type, str(error.value)))
+    assert errors[0] == errors[1] and errors[0][0] is not AssertionError
+
+
+def test_library_kernels_in_threads(asked):
+    """A program serves one thread at a time; each has its own results."""
+    x = np.ones((4, 3, 40, 40), np.float32)
+    w = np.ones((8, 3, 3, 3), np.float32)
+    attrs = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    found = [None] * 8
+
+    def work(k):
+        for _ in range(20):
+            found[k] = ARRAYS.conv2d(x * np.float32(k), w, **attrs)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == [("conv2d", True)] * 160
+    for k, result in enumerate(found):
+        assert (result == 27 * k).all()
