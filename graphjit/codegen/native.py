@@ -52,16 +52,16 @@ def _loop(
     function: Function, attrs: Attrs, signature: Signature, in_place: bool, text: str
 ) -> Loop | None:
     """The same, remembered; `text` tells attributes apart that are equal, as 0.0 and -0.0."""
-    columns = max(_columns(shape) for _, shape in signature)
+    columns = max(_columns(shape) for _, shape, _ in signature)
     rows = max(LARGE // columns, 64)
     try:
         plan, other = (
-            _planned(_graph(function, attrs, signature, in_place, count))
+            _planned(_graph(function, attrs, signature, in_place, count), signature)
             for count in (rows, rows + 1)
         )
     except CompileError:
         return None
-    return _Loop(*plan) if _are_alike(plan, other, rows) else None
+    return _Loop(*plan, rows) if _are_alike(plan, other, rows) else None
 
 
 def _are_alike(plan: Plan, other: Plan, rows: int) -> bool:
@@ -71,7 +71,7 @@ def _are_alike(plan: Plan, other: Plan, rows: int) -> bool:
     return (
         calls[0].address == calls[1].address
         and calls[0].args == calls[1].args
-        and (calls[0].end, calls[1].end) == (rows, rows + 1)
+        and calls[0].end * (rows + 1) == calls[1].end * rows
         and all(shape[:1] == (rows,) for shape in shapes[0])
         and shapes[1] == [(rows + 1, *shape[1:]) for shape in shapes[0]]
     )
@@ -94,7 +94,7 @@ def _graph(
 
     builder = Builder()
     inputs = tuple(
-        Value(Spec(counted(shape), dtypes.from_numpy(dtype))) for dtype, shape in signature
+        Value(Spec(counted(shape), dtypes.from_numpy(dtype))) for dtype, shape, _ in signature
     )
     given = {name: counted(x) if isinstance(x, tuple) else x for name, x in attrs}
     found = function(namespace(builder, None), *inputs, **given)
@@ -106,7 +106,7 @@ def _graph(
     return Graph(inputs, nodes, (), updates)
 
 
-def _planned(graph: Graph) -> Plan:
+def _planned(graph: Graph, signature: Signature) -> Plan:
     """The optimised graph, and the kernel call that computes it.
 
     Slots are numbered as the inputs, the outputs after them. CompileError unless there is one.
@@ -115,12 +115,14 @@ def _planned(graph: Graph) -> Plan:
     if len(graph.nodes) != 1 or Counter(graph.results) != Counter(graph.nodes[0].outputs):
         raise CompileError("results of several nodes, or the same one twice")
     node = graph.nodes[0]
-    slots = {value: slot for slot, value in enumerate((*graph.inputs, *graph.outputs))}
-    slots.update((new, slots[old]) for old, new in graph.updates)
-    operands, homes = (
-        [Layout.contiguous(External(slots[v]), v.shape, v.dtype) for v in values]
-        for values in (node.inputs, node.outputs)
-    )
+    layouts = {
+        value: Layout(External(slot), value.shape, _steps(dtype, strides), value.dtype)
+        for slot, (value, (dtype, _, strides)) in enumerate(zip(graph.inputs, signature))
+    }
+    for slot, value in enumerate(graph.outputs, len(graph.inputs)):
+        layouts[value] = Layout.contiguous(External(slot), value.shape, value.dtype)
+    layouts.update((new, layouts[old]) for old, new in graph.updates)
+    operands, homes = ([layouts[v] for v in values] for values in (node.inputs, node.outputs))
     inplace = {k: operands.index(home) for k, home in enumerate(homes) if home in operands}
     lowered = lower(body_of(node), operands, homes, inplace)
     if len(lowered.calls) != 1 or lowered.workspace:
@@ -152,8 +154,7 @@ def _library_call(
     layouts, values = [], []
     for slot, (dtype, shape, strides) in enumerate(signature):
         spec = Spec(shape, dtypes.from_numpy(dtype))
-        steps = tuple(step // dtype.itemsize for step in strides)
-        layouts.append(Layout(External(slot), shape, steps, spec.dtype))
+        layouts.append(Layout(External(slot), shape, _steps(dtype, strides), spec.dtype))
         values.append(Value(spec))
     try:
         outputs = builder.add(OPS[name], values, dict(attrs))
@@ -175,10 +176,16 @@ def _library_call(
     return call
 
 
+def _steps(dtype: np.dtype[Any], strides: Sequence[int]) -> tuple[int, ...]:
+    """Strides in elements; those of aligned arrays are whole numbers of them."""
+    return tuple(stride // dtype.itemsize for stride in strides)
+
+
 class _Loop:
     """A kernel with the words of its arguments, of which those of arrays are put in by a call."""
 
-    def __init__(self, graph: Graph, call: Instruction) -> None:
+    def __init__(self, graph: Graph, call: Instruction, rows: int) -> None:
+        self._steps = call.end // rows
         self._kernel = _kernel_type(call.address)
         self._table = ctypes.c_int64 * len(call.args)
         self._arrays = [
@@ -196,7 +203,7 @@ class _Loop:
         for position, slot in self._arrays:
             words[position] = addresses[slot]
         table = self._table(*words)
-        self._kernel(ctypes.addressof(table), 0, rows)
+        self._kernel(ctypes.addressof(table), 0, rows * self._steps)
         return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 Function = Callable[..., Any]
 #: By name; None in a tuple is the number of rows.
 Attrs = tuple[tuple[str, Any], ...]
-#: Of each array its dtype, and its shape with None for the number of rows.
-Signature = tuple[tuple["np.dtype[Any]", tuple[int | None, ...]], ...]
+#: Of each array its dtype, its shape with None for the number of rows, and its strides in bytes.
+Signature = tuple[tuple["np.dtype[Any]", tuple[int | None, ...], tuple[int, ...]], ...]
 #: A function compiled for arrays of one signature: `(rows, arrays) -> results`.
 Loop = Callable[[int, Sequence[NDArray[Any]]], Any]
 #: `(function, attrs, signature, in_place) -> loop`, or None where there can be none.
@@ -45,11 +45,13 @@ def compile_with(compiler: Compiler, library: Library) -> None:
 
 
 def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
-    """`function` of contiguous arrays, or None where it is not computed by a loop.
+    """`function` of large arrays, or None where it is not computed by a loop.
 
     Arrays with as many dimensions as the first have the same first dimension, the rows; each row of
     a result depends on the same row of these, and on all of the others.
     """
+    if not takes(arrays[0]):
+        return None
     loop = _loop(function, arrays, attrs, False)
     return None if loop is None else loop(len(arrays[0]), arrays)
 
@@ -57,7 +59,8 @@ def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -
 def fused_in_place(function: Function, arrays: Sequence[Any]) -> bool:
     """Write the results of `function`, one or None for each array, over the arrays.
 
-    False, with nothing done, where there is no loop. None of the arrays may overlap another.
+    False, with nothing done, where there is no loop. None of the arrays may overlap another; how
+    large they are is the caller's to look at.
     """
     loop = _loop(function, arrays, {}, True)
     if loop is not None:
@@ -77,22 +80,21 @@ def drawn(
         return None
     arrays = [np.asarray(number, np.int64) for number in numbers]
     key = (("shape", (None,)), *attrs.items())
-    loop = _compilers[0](function, key, ((np.dtype(np.int64), ()),) * len(arrays), False)
+    loop = _compilers[0](function, key, ((np.dtype(np.int64), (), ()),) * len(arrays), False)
     return None if loop is None else loop(n, arrays)
 
 
 def _loop(
     function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any], in_place: bool
 ) -> Loop | None:
-    if not _compilers or not takes(arrays[0]):
+    if not _compilers or arrays[0].dtype.char not in "fd":
         return None
     rank, signature = arrays[0].ndim, []
     for x in arrays:
-        flags = x.flags
-        if not flags.c_contiguous or not flags.aligned:
+        if not x.flags.aligned:
             return None
         shape = (None, *x.shape[1:]) if x.ndim == rank else x.shape
-        signature.append((x.dtype, shape))
+        signature.append((x.dtype, shape, x.strides))
     return _compilers[0](function, tuple(attrs.items()), tuple(signature), in_place)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..ir.graph import Spec
+from .blocks import is_large
 from .contract import mixed
 from .core import check_same_dtype, declare
+from .native import Function, fused_in_place
 from .sampling import calls, rows
 
 #: Order of the gates along dimension 1: input, forget, cell, output.
@@ -51,7 +54,11 @@ def _eval_lstm_cell(
     gates += h.dot(w_hh.T)
     for b in bias:
         gates += b
-    i, f, g, o = (gates[:, k * hidden : (k + 1) * hidden] for k in range(GATES))
+    i, f, g, o = parts = _parts(gates)
+    if is_large(gates):
+        out, cell = np.empty((2, *h.shape), x.dtype)
+        if fused_in_place(_next_state, (*parts, c, out, cell)):
+            return out, cell, gates
     for part in (gates[:, : 2 * hidden], o):
         _sigmoid_inplace(xp, part)
     xp.tanh(g, out=g)
@@ -60,6 +67,21 @@ def _eval_lstm_cell(
     out = xp.tanh(cell)
     out *= o
     return out, cell, gates
+
+
+def _parts(gates: Any) -> tuple[Any, Any, Any, Any]:
+    """Views of each gate of an array."""
+    n = gates.shape[1] // GATES
+    return gates[:, :n], gates[:, n : 2 * n], gates[:, 2 * n : 3 * n], gates[:, 3 * n :]
+
+
+def _next_state(
+    F: Any, i: Any, f: Any, g: Any, o: Any, c: Any, out: Any, cell: Any
+) -> tuple[Any, ...]:
+    """What takes the place of each operand: activated gates, the outputs, the new state."""
+    i, f, g, o = F.sigmoid(i), F.sigmoid(f), F.tanh(g), F.sigmoid(o)
+    cell = F.add(F.mul(f, c), F.mul(i, g))
+    return i, f, g, o, None, F.mul(o, F.tanh(cell)), cell
 
 
 def _sigmoid_inplace(xp: Any, x: Any) -> None:
@@ -82,9 +104,8 @@ def _decompose_lstm_cell(
 ) -> tuple[Any, Any, Any]:
     sums = F.add(F.linear(x, w_ih, *bias[:1]), F.linear(h, w_hh, *bias[1:]))
     i, f, g, o = _split(F, sums)
-    i, f, g, o = F.sigmoid(i), F.sigmoid(f), F.tanh(g), F.sigmoid(o)
-    cell = F.add(F.mul(f, c), F.mul(i, g))
-    return F.mul(o, F.tanh(cell)), cell, F.concat(i, f, g, o, dim=1)
+    i, f, g, o, _, out, cell = _next_state(F, i, f, g, o, c, None, None)
+    return out, cell, F.concat(i, f, g, o, dim=1)
 
 
 def _plus(F: Any, x: Any, y: Any) -> Any:
@@ -101,7 +122,21 @@ def _gate_grads(
 ) -> tuple[Any, Any]:
     """The gradients of the sums before the gates' activations, and of the old cell state."""
     g_out, g_cell, g_gates = g
-    i, f, new, o = _split(F, gates)
+    if is_large(gates) and g_gates is None:
+        given = [x for x in (g_out, g_cell) if x is not None]
+        sums, old_cell = np.empty_like(gates), np.empty_like(cell)
+        arrays = (*_parts(sums), old_cell, c, cell, *_parts(gates), *given)
+        if fused_in_place(_gradients_of(g_out is not None, g_cell is not None), arrays):
+            return sums, old_cell
+    *parts, old_cell = _gradients(F, g_out, g_cell, c, cell, _split(F, gates), g_gates)
+    return F.concat(*parts, dim=1), old_cell
+
+
+def _gradients(
+    F: Any, g_out: Any, g_cell: Any, c: Any, cell: Any, gates: Sequence[Any], g_gates: Any = None
+) -> list[Any]:
+    """The gradients of each gate's sum, and of the old cell state."""
+    i, f, new, o = gates
     if g_out is None:
         g_o = F.zeros_like(o)
     else:
@@ -114,12 +149,26 @@ def _gate_grads(
     parts = [F.mul(g_cell, new), F.mul(g_cell, c), F.mul(g_cell, i), g_o]
     if g_gates is not None:
         parts = [F.add(a, b) for a, b in zip(parts, _split(F, g_gates), strict=True)]
-    gate_values = (i, f, new, o)
     sums = [
         _times_slope(F, part, gate, k == 2)
-        for k, (part, gate) in enumerate(zip(parts, gate_values, strict=True))
+        for k, (part, gate) in enumerate(zip(parts, gates, strict=True))
     ]
-    return F.concat(*sums, dim=1), F.mul(g_cell, f)
+    return [*sums, F.mul(g_cell, f)]
+
+
+@cache
+def _gradients_of(has_out: bool, has_cell: bool) -> Function:
+    """`_gradients`, with operands to be written over before those that are read."""
+
+    def function(F: Any, *operands: Any) -> tuple[Any, ...]:
+        c, cell, *others = operands[GATES + 1 :]
+        gates, given = others[:GATES], others[GATES:]
+        g_out = given.pop(0) if has_out else None
+        g_cell = given.pop(0) if has_cell else None
+        found = _gradients(F, g_out, g_cell, c, cell, gates)
+        return (*found, *(None for _ in operands[GATES + 1 :]))
+
+    return function
 
 
 def _lstm_cell_vjp(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.native import Function, fused_in_place
+from ..ops.native import Function, fused_in_place, takes
 
 Update = Callable[..., None]
 
@@ -25,7 +25,8 @@ def update_large(
 
     `arrays` have one shape and dtype, are contiguous, and one dimension each.
     """
-    if not update.__module__.startswith(__package__) or _overlap(arrays):
+    known = update.__module__.startswith(__package__)
+    if not known or not takes(arrays[0]) or _overlap(arrays):
         return False
     function = _function(update, flags, len(arrays))
     return fused_in_place(function, (*arrays, *numbers))

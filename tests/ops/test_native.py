@@ -252,6 +252,25 @@ def test_importing_loads_no_compiler():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize("read", ["h", "c", "h * c"])
+def test_lstm_cell(monkeypatch, used, read):
+    """States and gradients with one loop each way, whichever state has a gradient."""
+    rng = np.random.default_rng(4)
+    arrays = [rng.standard_normal((70, columns)) for columns in (7, 40, 40)]
+    cell = gj.nn.LSTMCell(7, 40, dtype=gj.float64)
+    found = []
+    for disabled in (False, True):
+        monkeypatch.setitem(config._overrides, "DISABLE", disabled)
+        x, h, c = (gj.from_numpy(a).requires_grad_() for a in arrays)
+        state = cell(x, (h, c))
+        total = eval(read, dict(zip("hc", state))).sin().sum()
+        found.append([*state, *gj.autograd.grad(total, [x, h, c, *cell.parameters()])])
+        if not disabled:
+            assert [compiled for *_, compiled in used] == [True, read != "c"]
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), 1e-10, 1e-11)
+
+
 WINDOWS = [
     "F.conv2d(x, w)", "F.conv2d(x, w, w[:, 0, 0, 0], padding=2)", "F.conv2d(x, w, stride=(2, 1))",
     "F.conv2d(x, w, dilation=(1, 2))", "F.conv2d(x, w[:, :2], groups=3)",
