@@ -22,7 +22,7 @@ KNOBS = (
     Knob("CHECK", int, 0, "1 verify each pass, 2 compare its numbers, 3 compare with eager"),
     Knob("DUMP", str, "", "folder that receives each intermediate graph and kernel"),
     Knob("PASSES", str, "", "comma-separated passes to leave out, each with a leading minus"),
-    Knob("DISABLE", bool, False, "run every traced function eagerly"),
+    Knob("DISABLE", bool, False, "compile nothing: run every traced function eagerly, by NumPy"),
     Knob("STRICT", bool, False, "raise where the compiler would fall back to a host call"),
     Knob("BACKEND", str, "kernels", "what replays a graph: kernels, or interp (the interpreter)"),
     Knob("EMITTER", str, "llvm", "what compiles fused kernels: llvm (directly), or numba"),

@@ -202,7 +202,7 @@ class _Assembler:
             homes = [self._clear_of(home, operands) for home in homes]
             self.instructions.append(library_call(node, operands, homes))
             return homes
-        body = body_of(node)
+        body = node.attr("body") if node.op.name == "fused" else _single(node)
         inplace: dict[int, int] = {}
         for position, home in enumerate(homes):
             same = self._same_place(home, operands)
@@ -267,11 +267,8 @@ def _lines(node: Node) -> tuple[Location, ...]:
     return tuple(dict.fromkeys(each.loc for each in nodes if each.loc is not None))
 
 
-def body_of(node: Node) -> Graph:
-    """What a kernel for `node` computes. CompileError for a node that has none."""
-    if node.op.name == "fused":
-        body: Graph = node.attr("body")
-        return body
+def _single(node: Node) -> Graph:
+    """A body that holds one node."""
     if node.op.kind not in ("pointwise", "reduce"):
         raise CompileError(f"no kernel for {node.op.name}")
     inputs = tuple(Value(v.spec) for v in node.inputs)

@@ -1,13 +1,12 @@
 """Compiled loops for eager code: functions of large arrays, one kernel each.
 
 Made like every other kernel: a graph, the passes, the same lowering. What is kept is the kernel and
-its arguments for any number of rows.
+its arguments, which serve any number of rows.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -20,17 +19,13 @@ from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Spec, Value
 from ..ops.core import OPS
 from ..ops.native import LARGE, Attrs, Function, Loop, Signature
-from ..passes import pipeline
 from ..passes.building import namespace
 from ..runtime import pool
 from ..runtime.instruction import External, Instruction, Layout
 from ..runtime.program import Program
 from ..runtime.tables import float_bits, signed
-from .assemble import body_of
+from . import stored
 from .library import library_call
-from .lower import lower
-
-Plan = tuple[Graph, Instruction]
 
 _kernel_type = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
 
@@ -54,26 +49,25 @@ def _loop(
     """The same, remembered; `text` tells attributes apart that are equal, as 0.0 and -0.0."""
     columns = max(_columns(shape) for _, shape, _ in signature)
     rows = max(LARGE // columns, 64)
+    strides = [_steps(dtype, steps) for dtype, _, steps in signature]
+    graphs = [_graph(function, attrs, signature, in_place, n) for n in (rows, rows + 1)]
     try:
-        plan, other = (
-            _planned(_graph(function, attrs, signature, in_place, count), signature)
-            for count in (rows, rows + 1)
-        )
+        calls = [_planned(graph, strides) for graph in graphs]
     except CompileError:
         return None
-    return _Loop(*plan, rows) if _are_alike(plan, other, rows) else None
+    return _Loop(graphs[0], calls[0], rows) if _are_alike(graphs, calls, rows) else None
 
 
-def _are_alike(plan: Plan, other: Plan, rows: int) -> bool:
+def _are_alike(graphs: Sequence[Graph], calls: Sequence[Instruction], rows: int) -> bool:
     """Whether two plans differ in the number of rows alone, of which the other has one more."""
-    calls = plan[1], other[1]
-    shapes = [[value.shape for value in graph.results] for graph, _ in (plan, other)]
+    shapes, others = ([value.shape for value in graph.results] for graph in graphs)
+    call, other = calls
     return (
-        calls[0].address == calls[1].address
-        and calls[0].args == calls[1].args
-        and calls[0].end * (rows + 1) == calls[1].end * rows
-        and all(shape[:1] == (rows,) for shape in shapes[0])
-        and shapes[1] == [(rows + 1, *shape[1:]) for shape in shapes[0]]
+        call.address == other.address
+        and call.args == other.args
+        and call.end * (rows + 1) == other.end * rows
+        and all(shape[:1] == (rows,) for shape in shapes)
+        and others == [(rows + 1, *shape[1:]) for shape in shapes]
     )
 
 
@@ -106,31 +100,27 @@ def _graph(
     return Graph(inputs, nodes, (), updates)
 
 
-def _planned(graph: Graph, signature: Signature) -> Plan:
-    """The optimised graph, and the kernel call that computes it.
+def _planned(graph: Graph, strides: Sequence[tuple[int, ...]]) -> Instruction:
+    """The one call that computes `graph`, with slots for inputs, then outputs.
 
-    Slots are numbered as the inputs, the outputs after them. CompileError unless there is one.
+    CompileError if it takes several, or memory of its own.
     """
-    graph = pipeline.run(graph)
-    if len(graph.nodes) != 1 or Counter(graph.results) != Counter(graph.nodes[0].outputs):
-        raise CompileError("results of several nodes, or the same one twice")
-    node = graph.nodes[0]
-    layouts = {
-        value: Layout(External(slot), value.shape, _steps(dtype, strides), value.dtype)
-        for slot, (value, (dtype, _, strides)) in enumerate(zip(graph.inputs, signature))
-    }
-    for slot, value in enumerate(graph.outputs, len(graph.inputs)):
-        layouts[value] = Layout.contiguous(External(slot), value.shape, value.dtype)
-    layouts.update((new, layouts[old]) for old, new in graph.updates)
-    operands, homes = ([layouts[v] for v in values] for values in (node.inputs, node.outputs))
-    inplace = {k: operands.index(home) for k, home in enumerate(homes) if home in operands}
-    lowered = lower(body_of(node), operands, homes, inplace)
-    if len(lowered.calls) != 1 or lowered.workspace:
+    key = stored.key_of(graph, strides)
+    compiled = stored.load(key, graph)
+    if compiled is None:
+        # Loaded here, since another process may have compiled it.
+        from ..passes import pipeline
+        from .assemble import assemble
+
+        compiled = assemble(pipeline.run(graph), strides)
+        stored.save(key, compiled)
+    instructions = compiled.program.instructions
+    call = instructions[0]
+    if len(instructions) != 1 or not isinstance(call, Instruction):
         raise CompileError("more than one kernel")
-    [(call, _)] = lowered.instructions()
     if any(not isinstance(argument, (int, float, External)) for argument in call.args):
         raise CompileError("a kernel that needs memory")
-    return graph, call
+    return call
 
 
 def library(name: str, arrays: Sequence[NDArray[Any]], attrs: Mapping[str, Any]) -> Any:

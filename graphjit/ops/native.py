@@ -47,6 +47,8 @@ def compile_with(compiler: Compiler, library: Library) -> None:
 def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
     """`function` of large arrays, or None where it is not computed by a loop.
 
+    Exponentials in it that are less than every normal number are zero.
+
     Arrays with as many dimensions as the first have the same first dimension, the rows; each row of
     a result depends on the same row of these, and on all of the others.
     """

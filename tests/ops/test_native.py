@@ -219,7 +219,7 @@ def test_a_loop_that_cannot_be_compiled(monkeypatch):
         raise CompileError("no")
 
     compiler._loop.cache_clear()
-    monkeypatch.setattr(compiler, "lower", fail)
+    monkeypatch.setattr(compiler, "_planned", fail)
     x = np.linspace(-3, 3, 10_000, dtype=np.float32)
     np.testing.assert_array_equal(ARRAYS.sin(x), np.sin(x))
     compiler._loop.cache_clear()
