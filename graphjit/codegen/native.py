@@ -7,6 +7,7 @@ its arguments, which serve any number of rows.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import dtypes
+from .. import config, dtypes
 from ..errors import CompileError
 from ..ir.graph import Builder, Graph, Spec, Value
 from ..ops.core import OPS
@@ -50,12 +51,18 @@ def _loop(
     columns = max(_columns(shape) for _, shape, _ in signature)
     rows = max(LARGE // columns, 64)
     strides = [_steps(dtype, steps) for dtype, _, steps in signature]
-    graphs = [_graph(function, attrs, signature, in_place, n) for n in (rows, rows + 1)]
     try:
+        graphs = [_graph(function, attrs, signature, in_place, n) for n in (rows, rows + 1)]
         calls = [_planned(graph, strides) for graph in graphs]
-    except CompileError:
+    except Exception as error:  # whatever it is, NumPy computes
+        if config.get_bool("STRICT") and not isinstance(error, CompileError):
+            raise
         return None
-    return _Loop(graphs[0], calls[0], rows) if _are_alike(graphs, calls, rows) else None
+    if not _are_alike(graphs, calls, rows):
+        return None
+    if config.get_int("DEBUG") >= 1:
+        print(f"graphjit: {calls[0].name} computes large arrays", file=sys.stderr)
+    return _Loop(graphs[0], calls[0], rows)
 
 
 def _are_alike(graphs: Sequence[Graph], calls: Sequence[Instruction], rows: int) -> bool:
@@ -179,7 +186,7 @@ class _Loop:
         self._kernel = _kernel_type(call.address)
         self._table = ctypes.c_int64 * len(call.args)
         self._arrays = [
-            (position, argument.slot)
+            (position, argument.slot, argument.offset)
             for position, argument in enumerate(call.args)
             if isinstance(argument, External)
         ]
@@ -190,8 +197,8 @@ class _Loop:
         results = [np.empty((rows, *shape), dtype) for shape, dtype in self._outputs]
         addresses = [x.__array_interface__["data"][0] for x in (*arrays, *results)]
         words = self._words.copy()
-        for position, slot in self._arrays:
-            words[position] = addresses[slot]
+        for position, slot, offset in self._arrays:
+            words[position] = addresses[slot] + offset
         table = self._table(*words)
         self._kernel(ctypes.addressof(table), 0, rows * self._steps)
         return results[0] if len(results) == 1 else tuple(results)

@@ -28,11 +28,11 @@ Compiler = Callable[[Function, Attrs, Signature, bool], Loop | None]
 #: For float32 ("f") and float64 ("d"), the ends of a range of arguments.
 Tiny = Mapping[str, tuple[float, float]]
 
-#: From this many elements on a loop saves more than the call of it takes.
-LARGE = 8192
-
 #: `(op, arrays, attrs) -> results` of a kernel that the compiler's library has, or None.
 Library = Callable[[str, Sequence[NDArray[Any]], Mapping[str, Any]], Any]
+
+#: From this many elements on a loop saves more than the call of it takes.
+LARGE = 8192
 
 _compilers: list[Compiler] = []
 _libraries: list[Library] = []
@@ -47,10 +47,9 @@ def compile_with(compiler: Compiler, library: Library) -> None:
 def fused(function: Function, arrays: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
     """`function` of large arrays, or None where it is not computed by a loop.
 
-    Exponentials in it that are less than every normal number are zero.
-
     Arrays with as many dimensions as the first have the same first dimension, the rows; each row of
-    a result depends on the same row of these, and on all of the others.
+    a result depends on the same row of these, and on all of the others. Exponentials that are less
+    than every normal number count as zero.
     """
     if not takes(arrays[0]):
         return None
@@ -64,6 +63,8 @@ def fused_in_place(function: Function, arrays: Sequence[Any]) -> bool:
     False, with nothing done, where there is no loop. None of the arrays may overlap another; how
     large they are is the caller's to look at.
     """
+    if not all(x.flags.writeable for x in arrays):
+        return False
     loop = _loop(function, arrays, {}, True)
     if loop is not None:
         loop(len(arrays[0]), arrays)

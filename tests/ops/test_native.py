@@ -211,6 +211,15 @@ def test_disabled(monkeypatch):
     np.testing.assert_array_equal(ARRAYS.exp(x), np.exp(x))
 
 
+def test_what_is_compiled_can_be_told(monkeypatch, capfd):
+    """`GRAPHJIT_DEBUG=1` says so, once."""
+    monkeypatch.setitem(config._overrides, "DEBUG", 1)
+    for _ in range(2):
+        gj.ones(77, 777).softmax(-1)
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == 1 and "exp" in told[0] and told[0].endswith("computes large arrays")
+
+
 def test_a_loop_that_cannot_be_compiled(monkeypatch):
     """NumPy computes then, and nobody is told."""
     from graphjit.codegen import native as compiler

@@ -106,6 +106,18 @@ def test_a_gradient_that_overlaps_its_parameter_is_updated_without_a_loop():
     np.testing.assert_array_equal(parameter.detach().numpy(), expected)
 
 
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_large_parameters_that_cannot_be_written_to():
+    """A loop knows no memory that is read only, and would end the process, or write to it."""
+    memory = np.ones(10_000)
+    memory.flags.writeable = False
+    parameter = nn.Parameter(graphjit.from_numpy(memory))
+    parameter.grad = graphjit.ones(10_000, dtype=graphjit.float64)
+    with pytest.raises(ValueError, match="read-only"):
+        optim.SGD([parameter], lr=0.5).step()
+    assert (memory == 1).all()
+
+
 def test_parameters_without_gradient_are_left_alone():
     used, unused = nn.Parameter(graphjit.ones(2)), nn.Parameter(graphjit.ones(2))
     optimizer = optim.Adam([used, unused], lr=0.1)
