@@ -28,8 +28,8 @@ _SOME = 3
 #: Beside scalar instructions, `divided`: division by what is the same for all elements of a loop.
 _BY_INVERSE = 4
 _ARITHMETIC = frozenset(
-    "neg abs sign add sub mul max min lt le gt ge eq ne select bitand bitor bitxor bitnot shl shr "
-    "isnan isinf logical_not cast".split()
+    "neg abs sign add sub mul product max min lt le gt ge eq ne select bitand bitor bitxor bitnot "
+    "shl shr isnan isinf logical_not cast".split()
 )
 _FREE = frozenset((SCALAR, LITERAL, INDEX))
 _ROUNDING = frozenset("floor ceil round trunc".split())

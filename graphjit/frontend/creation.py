@@ -18,7 +18,7 @@ from ..ops.core import is_plain_zero
 from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .base import alone
 from .data import array_from_data, as_number, check_array
-from .mode import MODE
+from .mode import MODE, refuse_recording
 from .symnumber import SymNumber, plain
 from .symnumber import as_tensor as as_tensor_of
 from .tape import TENSORS
@@ -551,4 +551,5 @@ def triu_indices(
 
 def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers from their parts."""
+    refuse_recording("complex()")
     return _write_out(out, fresh(real._array + 1j * imag._array), "complex")

@@ -44,7 +44,7 @@ class RandomMethods:
             ))
         draw = _uniform(self, generator)
         if low != 0 or high != 1:
-            draw = F.add(F.mul(draw, high - low), low)
+            draw = F.rescale(draw, high - low, low)
         return overwrite(self, draw)
 
     def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
@@ -55,9 +55,11 @@ class RandomMethods:
         if std < 0:
             raise locate(RuntimeError(f"normal expects std >= 0.0, but found std {std:g}"))
         draw = normal_numbers(self._array.shape, self.dtype, generator)
-        if std != 1:
+        if mean != 0:
+            draw = F.rescale(draw, std, mean)
+        elif std != 1:
             draw = F.mul(draw, std)
-        return overwrite(self, draw if mean == 0 else F.add(draw, mean))
+        return overwrite(self, draw)
 
     def log_normal_(
         self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
@@ -70,13 +72,15 @@ class RandomMethods:
 
     def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
         """Exponential numbers of rate `lambd`."""
+        from .random import exponential_numbers
+
         _check_floating(self, "exponential")
         if lambd <= 0:
             raise locate(RuntimeError(
                 f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}"
             ))
-        logs = F.log1p(F.neg(_uniform(self, generator)))
-        return overwrite(self, F.mul(logs, -1.0 / lambd))
+        draw = exponential_numbers(self._array.shape, self.dtype, generator)
+        return overwrite(self, F.mul(draw, 1.0 / lambd))
 
     def cauchy_(
         self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None

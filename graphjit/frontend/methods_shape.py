@@ -11,6 +11,7 @@ from . import functions_join as join
 from . import functions_shape as shapes
 from .arguments import one_dim
 from .indexing import get_item, set_item
+from .mode import refuse_recording
 from .tape import TENSORS as F
 
 
@@ -127,6 +128,7 @@ class SizeMethods:
 
     def storage_offset(self: Any) -> int:
         """The place of the first element in the storage, in elements."""
+        refuse_recording("storage_offset()")
         base = self._array.base
         if not hasattr(base, "__array_interface__"):
             return 0
@@ -135,6 +137,7 @@ class SizeMethods:
 
     def data_ptr(self: Any) -> int:
         """The address of the first element."""
+        refuse_recording("data_ptr()")
         return self._array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
     def element_size(self: Any) -> int:

@@ -21,6 +21,12 @@ class Mode(threading.local):
 MODE = Mode()
 
 
+def refuse_recording(what: str) -> None:
+    """Have a function that is being recorded run eagerly, since it calls `what`."""
+    if MODE.recorder is not None:
+        MODE.recorder.refuse(f"{what} is called")
+
+
 class grad_mode:
     """Context manager and decorator that sets whether gradients are tracked."""
 

@@ -23,7 +23,7 @@ from ..ops.philox import blocks_needed
 from .arguments import as_dtype, as_shape, check_device, check_tensor
 from .base import is_tensor
 from .creation import finished
-from .mode import MODE
+from .mode import MODE, refuse_recording
 from .observe import by_values, require
 from .out import write_out
 from .tape import TENSORS as F
@@ -50,7 +50,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` from its beginning. ValueError if it needs over 64 bits."""
-        _refuse_recording("manual_seed()")
+        refuse_recording("manual_seed()")
         number = int(seed)
         if not -(1 << 63) <= number <= _MASK:
             raise locate(ValueError("Overflow when unpacking long long"))
@@ -66,12 +66,12 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed that was set last."""
-        _refuse_recording("initial_seed()")
+        refuse_recording("initial_seed()")
         return self.seed_value & _MASK
 
     def get_state(self) -> Tensor:
         """Seed and offset, as 16 bytes."""
-        _refuse_recording("get_state()")
+        refuse_recording("get_state()")
         from .tensor import Tensor
 
         words = np.array([self.seed_value & _MASK, self.offset & _MASK], np.uint64)
@@ -79,7 +79,7 @@ class Generator:
 
     def set_state(self, new_state: Tensor) -> Generator:
         """Go back to a state from `get_state`. RuntimeError for anything else."""
-        _refuse_recording("set_state()")
+        refuse_recording("set_state()")
         array = check_tensor("set_state", new_state)._array
         if array.dtype != np.uint8:
             raise locate(TypeError("expected a torch.ByteTensor, but got " + type_name(
@@ -121,11 +121,6 @@ class Generator:
 def _signed(number: int) -> int:
     number &= _MASK
     return number - (1 << 64) if number >> 63 else number
-
-
-def _refuse_recording(what: str) -> None:
-    if MODE.recorder is not None:
-        MODE.recorder.refuse(f"{what} is called")
 
 
 default_generator = Generator()
@@ -182,6 +177,13 @@ def normal_numbers(
 ) -> Tensor:
     """Standard normal numbers."""
     return _drawn(F.normal, shape, dtype, generator)
+
+
+def exponential_numbers(
+    shape: tuple[int, ...], dtype: DType, generator: Generator | None = None
+) -> Tensor:
+    """Exponential numbers of mean 1."""
+    return _drawn(F.exponential, shape, dtype, generator)
 
 
 def _drawn(op: Any, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Tensor:
@@ -361,7 +363,7 @@ def normal(
             F.add(mean, std)
             raise
         wanted = tensors[0].dtype
-    result = F.add(F.mul(normal_numbers(shape, wanted, generator), std), mean)
+    result = F.rescale(normal_numbers(shape, wanted, generator), std, mean)
     return _result(out, result, "normal", requires_grad)
 
 
@@ -442,8 +444,7 @@ def multinomial(
         result = F.sum_squeeze(below, dims=(len(rows) + 1,))
     else:
         # Exponential races: the first arrivals are a sample without replacement.
-        draw = uniform((*rows, columns), input.dtype, generator)
-        times = F.div(F.neg(F.log1p(F.neg(draw))), input)
+        times = F.div(exponential_numbers((*rows, columns), input.dtype, generator), input)
         order = F.argsort(times, dim=len(rows), descending=False)
         result = F.slice_(order, dim=len(rows), start=0, stop=num_samples, step=1)
     return _result(out, result, "multinomial")

@@ -13,6 +13,7 @@ from .. import dtypes
 from ..frontend.dispatch import assign
 from ..frontend.mode import grad_mode
 from ..frontend.random import rand
+from ..frontend.tape import TENSORS as F
 from ..frontend.tensor import Tensor
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
@@ -61,7 +62,7 @@ def trunc_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Numbers from N(mean, std^2) within [a, b], by the inverse of the distribution function."""
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr
 
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
@@ -69,10 +70,11 @@ def trunc_normal_(
             "values may be incorrect.",
             stacklevel=2,
         )
-    low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
-    draw = rand(tuple(tensor.shape), dtype=dtypes.float64, generator=generator)._array
-    values = np.clip(ndtri(low + draw * (high - low)) * std + mean, a, b)
-    return _fill_from(tensor, values)
+    low, high = (float(ndtr((end - mean) / std)) for end in (a, b))
+    with grad_mode(False):
+        draw = rand(tuple(tensor.shape), dtype=dtypes.float64, generator=generator)
+        values = F.rescale(F.ndtri(F.rescale(draw, high - low, low)), std, mean)
+        return tensor.copy_(values.clamp(a, b))
 
 
 def _fill_from(tensor: Tensor, values: np.ndarray) -> Tensor:
@@ -192,7 +194,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         return tensor
     rows = tensor.shape[0]
     columns = tensor.numel() // rows
-    flat = normal_(tensor.new_empty((rows, columns)), generator=generator)._array
+    flat = normal_(tensor.new_empty((rows, columns)), generator=generator).numpy()
     flat = flat.astype(np.float64)
     q, r = np.linalg.qr(flat.T if rows < columns else flat)
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # so that all orthogonal matrices are equally likely
@@ -208,9 +210,10 @@ def sparse_(
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
-    normal_(tensor, 0, std, generator)
-    order = rand((rows, columns), generator=generator)._array.argsort(axis=0)
-    return _fill_from(tensor, np.where(order < zeros, 0.0, tensor._array))
+    with grad_mode(False):
+        normal_(tensor, 0, std, generator)
+        order = rand((rows, columns), generator=generator).argsort(0)
+        return tensor.masked_fill_(order < zeros, 0.0)
 
 
 def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -103,3 +103,10 @@ def normal_from_bits(bits: Words, dtype: DType) -> NDArray[Any]:
     normal[0::2] = radius * np.cos(angle)
     normal[1::2] = radius * np.sin(angle)
     return normal.astype(dtype.numpy, copy=False)
+
+
+def exponential_from_bits(bits: Words, dtype: DType) -> NDArray[Any]:
+    """Exponentials of mean 1: -log(1 - u) for uniforms u, rounded as normals are."""
+    source = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
+    uniform = uniform_from_bits(bits, source).astype(np.float64)
+    return (-np.log1p(-uniform)).astype(source.numpy).astype(dtype.numpy, copy=False)

@@ -16,10 +16,16 @@ from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
 from .blocks import is_large
-from .core import arrays_of, by_parts, declare, device_of, dtype_of
+from .core import arrays_of, as_array, by_parts, declare, device_of, dtype_of, pointwise
 from .native import LARGE, drawn, fused
-from .philox import normal_from_bits, philox_bits, uniform_from_bits, words_needed
-from .sampling import Samples, rows
+from .philox import (
+    exponential_from_bits,
+    normal_from_bits,
+    philox_bits,
+    uniform_from_bits,
+    words_needed,
+)
+from .sampling import Samples, calls, floats, rows
 
 
 def _words(xp: Any, seed: Any, offset: Any, n: int) -> Any:
@@ -100,8 +106,8 @@ def _eval_draw(
     n = math.prod(shape)
     if xp is np:
         # NumPy's log and cos are not those of compiled code to the last bit of a float64.
-        least = 1 if function is _decompose_normal and dtype is dtypes.float64 else LARGE
-        numbers = drawn(function, n, (seed, offset), {"dtype": dtype}, least)
+        rounded = function is _decompose_uniform or dtype is not dtypes.float64
+        numbers = drawn(function, n, (seed, offset), {"dtype": dtype}, LARGE if rounded else 1)
         if numbers is not None:
             return numbers.reshape(shape)
     words = _words(np, seed, offset, words_needed(n, dtype))
@@ -129,6 +135,35 @@ uniform = declare(
     eval=_eval_uniform,
     decompose=_decompose_uniform,
     samples=_draws(uniform_from_bits),
+)
+
+
+def _eval_rescale(xp: Any, draw: Any, scale: Any, shift: Any) -> Any:
+    narrow = draw.dtype.char == "e"  # of which compiled code rounds the result alone
+    if narrow:
+        draw, scale, shift = (xp.asarray(x, "f4") for x in (draw, scale, shift))
+    result = as_array(xp, xp.add(xp.multiply(draw, scale), shift))
+    return result.astype("f2") if narrow else result
+
+
+#: `draw * scale + shift`, rounded twice in compiled code as well: random numbers are the same, bit
+#: by bit, wherever they are drawn.
+rescale = pointwise(
+    "rescale",
+    _eval_rescale,
+    lambda draw, scale, shift: s.call("add", s.call("product", draw, scale), shift),
+    promotion="float",
+    saves=("in0", "in1"),
+    vjps=(
+        lambda F, g, draw, scale: F.mul(g, scale),
+        lambda F, g, draw, scale: F.mul(g, draw),
+        lambda F, g, draw, scale: g,
+    ),
+    samples=rows(
+        lambda draw, scale, shift: draw * scale + shift,
+        *calls(((3, 5), (3, 5), (5,)), ((4,), (), ())),
+        *(((floats(2, 3), 2.5, -1.5), {}), ((floats(2, 3), floats(3), 0.5), {})),
+    ),
 )
 
 
@@ -161,6 +196,29 @@ normal = declare(
     eval=_eval_normal,
     decompose=_decompose_normal,
     samples=_draws(normal_from_bits),
+)
+
+
+def _decompose_exponential(F: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
+    """By the inverse of the distribution function, in float64."""
+    source = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
+    uniform = F.cast(F.uniform(seed, offset, shape=shape, dtype=source), dtype=dtypes.float64)
+    return F.cast(F.neg(F.log1p(F.neg(uniform))), dtype=dtype)
+
+
+def _eval_exponential(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
+    of_bits = exponential_from_bits
+    return _eval_draw(xp, _decompose_exponential, of_bits, seed, offset, shape, dtype)
+
+
+#: Exponential with mean 1.
+exponential = declare(
+    "exponential",
+    "composite",
+    infer=_infer_draw,
+    eval=_eval_exponential,
+    decompose=_decompose_exponential,
+    samples=_draws(exponential_from_bits),
 )
 
 

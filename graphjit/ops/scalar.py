@@ -30,11 +30,14 @@ Operand = Expr | Number
 #: instruction -> number of operands. Comparisons and predicates give bool. `max` and `min` give
 #: NaN where an operand is NaN; `floordiv` and `mod` round down, as Python does, and `rem` to zero,
 #: as C does; `round` is half to even; `sign` of NaN is 0; `bitnot` of a bool is its negation.
+#: `product` is rounded as it stands, where `mul` may become part of a fused multiply-add.
 UNARY = (
     "neg abs sign sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos "
     "atan sinh cosh tanh asinh acosh atanh sigmoid erf floor ceil round trunc"
 ).split()
-BINARY = "add sub mul div floordiv mod rem pow max min atan2 bitand bitor bitxor shl shr".split()
+BINARY = (
+    "add sub mul product div floordiv mod rem pow max min atan2 bitand bitor bitxor shl shr"
+).split()
 COMPARE = "lt le gt ge eq ne".split()
 PREDICATE = "isnan isinf logical_not".split()
 INSTRUCTIONS = {

@@ -145,3 +145,22 @@ def test_too_many_variants(kernels, monkeypatch):
     """Beyond the limit on variants, calls run eagerly, and one warning says so."""
     monkeypatch.setenv("GRAPHJIT_MAX_VARIANTS", "2")
     return lambda x: x * 2
+
+
+@trap(eager="storage_offset", arguments=lambda call: (gj.arange(20.0)[call : call + 4],))
+def test_where_an_argument_begins(kernels):
+    """Where a view begins in its storage is no part of its type: who asks for it runs eagerly."""
+    return lambda x: (x.storage_offset(), x + x.storage_offset())
+
+
+@trap(eager="data_ptr")
+def test_addresses(kernels):
+    """A function that looks at an address runs eagerly."""
+    held = gj.ones(4)
+    return lambda x: x * (1 + (x.data_ptr() == held.data_ptr()))
+
+
+@trap(eager="complex")
+def test_complex_numbers(kernels):
+    """Complex numbers are made by eager code, of the parts that each call has."""
+    return lambda x: gj.complex(x, x + 1)

@@ -30,7 +30,7 @@ ROUNDED = frozenset(
 def noise(seed: int) -> Iterator[None]:
     """`data`, and the random numbers that graphjit draws, are a little off."""
     NOISE_SEED.append(seed)
-    exact = {name: getattr(TENSORS, name) for name in ("uniform", "normal")}
+    exact = {name: getattr(TENSORS, name) for name in ("uniform", "normal", "exponential")}
     for name, draw in exact.items():
         setattr(TENSORS, name, partial(_drawn, draw))
     try:

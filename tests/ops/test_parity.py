@@ -37,6 +37,9 @@ CASES: dict[str, tuple[Any, Any, list[list[float]]]] = {
     "trunc": (torch.trunc, F.trunc, [[-1.5, 1.5, INF]]),
     "relu": (torch.relu, F.relu, [SIGNS]),
     "pow": (torch.pow, F.pow, [[0.0, 0.0, 0.0, 2.0, -1.0, -2.0], [0.0, 2.0, -1.0, 0.0, 2.0, 1.5]]),
+    "half": (lambda x: x.half(), lambda x: F.cast(x, dtype=graphjit.float16), [
+        [1 + 2**-11 + 2**-30, 1 + 2**-11 + 2**-20, 65520.0, 1e-8, NAN, -INF]  # by way of float32
+    ]),
     "square": (lambda x: x**2, lambda x: F.pow(x, 2), [SIGNS]),
     "to the zero": (lambda x: x**0, lambda x: F.pow(x, 0), [SIGNS]),
     "root": (lambda x: x**0.5, lambda x: F.pow(x, 0.5), [SIGNS]),

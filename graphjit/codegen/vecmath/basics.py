@@ -88,6 +88,7 @@ FLOAT: dict[str, Formula] = {
     "add": plain("fadd", ""),
     "sub": plain("fsub", ""),
     "mul": plain("fmul", ""),
+    "product": Scalar.times,
     "div": plain("fdiv", ""),
     "max": llvm("maximum"),
     "min": llvm("minimum"),
