@@ -218,6 +218,9 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
+    for name, value, position in (("weight", weight, 3), ("pos_weight", pos_weight, 4)):
+        if value is not None:
+            check_tensor("binary_cross_entropy_with_logits", value, name, position)
     operands: tuple[Tensor, ...] = (input, target)
     if pos_weight is not None:
         operands += (input.new_ones(()) if weight is None else weight, pos_weight)
