@@ -86,6 +86,8 @@ s.index_copy(0, i, s)
 x.as_strided((3, 3), (3, 1)); s.as_strided((2, 2), (1, 1)); x.as_strided((2,), (-1,))
 x.as_strided((2,), (1,), 5); x[1].as_strided((4,), (1,)); x.as_strided((2, 2), (1,))
 t.multinomial(w, 1.5); t.multinomial(w, t.ones(2))
+t.nn.functional.binary_cross_entropy_with_logits(w, w, 0.5)
+t.nn.functional.binary_cross_entropy_with_logits(w, w, None, pos_weight=[1.0])
 """.replace("\n", ";").split(";")  # fmt: skip
 
 
