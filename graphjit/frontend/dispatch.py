@@ -290,13 +290,11 @@ def check_not_leaf(target: Tensor) -> None:
     if not MODE.grad:
         return
     view = target._view
-    base = view.base if view is not None and view.differentiable else None
-    if target._tracked() and target._is_leaf():
-        what = "a leaf Variable"
-    elif base is not None and base._requires_grad and base._is_leaf():
-        what = "a view of a leaf Variable"
-    else:
+    base = view.origin()[0] if view is not None and view.differentiable else None
+    is_leaf = target._tracked() and target._is_leaf()
+    if not is_leaf and (base is None or not base._requires_grad or not base._is_leaf()):
         return
+    what = "a leaf Variable" if base is None else "a view of a leaf Variable"
     raise locate(RuntimeError(
         f"{what} that requires grad is being used in an in-place operation."
     ))

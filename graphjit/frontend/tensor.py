@@ -28,19 +28,29 @@ class View:
     """How a tensor looks into another: `chain` of view ops applied to `base`.
 
     `owner` is the tensor that the view was taken of, or the one that that is a view of. `version`
-    is that of the storage when the view's place on the tape was last right.
+    is that of the storage when the view's place on the tape was last right. `leaf` is a view on the
+    way from the owner, `depth` views away from it, that required grad by itself.
     """
 
     owner: Tensor
     chain: tuple[tuple[Op, dict[str, Any]], ...]
     version: int
     differentiable: bool
+    leaf: Tensor | None = None
+    depth: int = 0
 
     @property
     def base(self) -> Tensor:
         """The owner; if that was given another shape in place since, what it was before."""
         now = self.owner._view
         return self.owner if now is None else now.owner
+
+    def origin(self) -> tuple[Tensor, tuple[tuple[Op, dict[str, Any]], ...]]:
+        """The tensor whose place on the tape gives this view's, and the views between them."""
+        leaf = self.leaf
+        if leaf is not None and leaf._requires_grad and leaf._grad_fn is None:
+            return leaf, self.chain[self.depth :]
+        return self.base, self.chain
 
     def renewed(self, version: int) -> View:
         return replace(self, version=version)
@@ -170,14 +180,15 @@ class Tensor(Methods):
         It stays where it was if the base has got other data since.
         """
         self._view = view.renewed(self._version[0])
-        if self._array.size and not np.may_share_memory(self._array, view.base._array):
+        base, chain = view.origin()
+        if self._array.size and not np.may_share_memory(self._array, base._array):
             return
-        if view.base._requires_grad:
+        if base._requires_grad:
             recorder, MODE.recorder = MODE.recorder, None
             try:
                 with grad_mode(True):
-                    fresh: Any = view.base
-                    for op, attrs in view.chain:
+                    fresh: Any = base
+                    for op, attrs in chain:
                         fresh = apply(op, (fresh,), attrs)
             finally:
                 MODE.recorder = recorder
@@ -205,9 +216,12 @@ class Tensor(Methods):
         if view is None:
             self._view = View(parent, ((op, attrs),), self._version[0], MODE.grad)
         else:
+            leaf, depth = view.leaf, view.depth
+            if parent._requires_grad and parent._grad_fn is None:
+                leaf, depth = parent, len(view.chain)
             self._view = View(
                 view.owner, (*view.chain, (op, attrs)), self._version[0],
-                view.differentiable and MODE.grad,
+                view.differentiable and MODE.grad, leaf, depth,
             )
 
     def _alias(self) -> Tensor:

@@ -114,6 +114,35 @@ def test_what_expand_leaves_as_it_is_can_be_written_to_in_part(shape, extents):
     assert found[0] == found[1]
 
 
+WRITES_NEAR_A_LEAF = [
+    "a.add_(1)", "v.add_(1)", "w.mul_(2)", "v.unsqueeze_(0)", "v[0] = 3", "b.add_(1)",
+    "with t.no_grad(): a.add_(1)", "with t.no_grad(): b.add_(1)", "with t.no_grad(): v.add_(1)",
+    "a.requires_grad_(False); b.mul_(c); v.sum()", "a.data.add_(1)", "b.requires_grad_(); v.sum()",
+]
+
+
+@pytest.mark.parametrize("text", WRITES_NEAR_A_LEAF)
+def test_views_of_a_leaf_that_is_itself_a_view(text):
+    """Their base was what the leaf is a view of: any write took them off the tape, silently."""
+    found = []
+    for t in (gj, torch):
+        b, c = t.arange(6.0).reshape(2, 3), t.ones(2, 3).requires_grad_()
+        a = b[1:]
+        a.requires_grad_()
+        v = a.reshape(-1)
+        w = v[1:]
+        try:
+            exec(text, {"t": t, "a": a, "b": b, "c": c, "v": v, "w": w})
+        except RuntimeError as error:
+            found.append(str(error).splitlines()[0])
+            continue
+        found.append([(x.requires_grad, x.is_leaf, x.tolist()) for x in (a, b, v, w)])
+        if t is gj and a.is_leaf:  # PyTorch finds its way from `b`, and no gradient there
+            (grad,) = t.autograd.grad((v * v).sum() + (w * 3).sum(), a)
+            assert grad.tolist() == (2 * a + t.tensor([0.0, 3, 3])).tolist()
+    assert found[0] == found[1]
+
+
 def test_a_row_of_an_expanded_tensor_can_be_written_to():
     """Writing to a row of an expanded transpose raised NumPy's error about read-only arrays."""
     found = []
