@@ -24,8 +24,12 @@ def compiled_loop(
 
 
 def in_library(name: str, arrays: Sequence[NDArray[Any]], attrs: Mapping[str, Any]) -> Any:
-    """What a kernel of the compiler's library computes for an op, or None."""
-    if config.get_bool("DISABLE"):
+    """What a kernel of the compiler's library computes for an op, or None.
+
+    Products of matrices are its own only if there are threads to share them with: on one, BLAS is
+    as fast.
+    """
+    if config.get_bool("DISABLE") or (name == "matmul" and config.get_int("NUM_THREADS") == 1):
         return None
     from ..codegen.native import library
 

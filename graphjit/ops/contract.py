@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..dtypes import DType
 from ..ir.graph import Spec
 from .core import broadcast_shapes, declare, scalar_type, type_name
+from .native import from_library
 from .sampling import calls, floats, ints, rows
+
+#: From so many multiplications on a product of matrices is worth sharing.
+SHARED = 1 << 21
 
 
 def check_product(a: tuple[int, ...], b: tuple[int, ...], x: DType, y: DType) -> None:
@@ -37,10 +43,23 @@ def mixed() -> Exception:
     return TypeError("operands do not match")
 
 
+def product(xp: Any, a: Any, b: Any) -> Any:
+    """The product of matrices, or of arrays of them.
+
+    Of large ones it is that of the library, where this shares its work with other threads: those of
+    BLAS, when they have nothing to do, keep the processors from them for a while.
+    """
+    if xp is np and a.size * b.shape[-1] >= SHARED and a.dtype.char in "fd":
+        result = from_library("matmul", (a, b), {})
+        if result is not None:
+            return result
+    return a.dot(b) if a.ndim == b.ndim == 2 else xp.matmul(a, b)
+
+
 def _eval_mm(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
         raise mixed()
-    return a.dot(b)
+    return product(xp, a, b)
 
 
 mm = declare(
@@ -83,7 +102,7 @@ def _infer_bmm(a: Spec, b: Spec) -> tuple[Spec, ...]:
 def _eval_bmm(xp: Any, a: Any, b: Any) -> Any:
     if a.ndim != 3 or b.ndim != 3 or a.dtype != b.dtype or len(a) != len(b):
         raise mixed()
-    return xp.matmul(a, b)
+    return product(xp, a, b)
 
 
 bmm = declare(
@@ -129,11 +148,11 @@ def _eval_matmul(xp: Any, a: Any, b: Any) -> Any:
         raise mixed()
     if b.ndim == 2:
         if a.ndim == 2:
-            return a.dot(b)
+            return product(xp, a, b)
         if a.flags.c_contiguous and a.shape[-1]:
-            flat = a.reshape(-1, a.shape[-1]).dot(b)
+            flat = product(xp, a.reshape(-1, a.shape[-1]), b)
             return flat.reshape(*a.shape[:-1], b.shape[1])
-    return xp.matmul(a, b)
+    return product(xp, a, b)
 
 
 def _swap_last(F: Any, x: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Spec
-from .contract import check_product, mixed, row_count
+from .contract import check_product, mixed, product, row_count
 from .core import OPS, Op, broadcast_shapes, by_parts, declare, type_name
 from .sampling import calls, floats, rows
 
@@ -43,9 +43,9 @@ def _eval_linear(xp: Any, x: Any, w: Any, *bias: Any) -> Any:
     if w.ndim != 2 or not x.ndim or x.dtype != w.dtype:
         raise mixed()
     if x.ndim == 2:
-        y = x.dot(w.T)
+        y = product(xp, x, w.T)
     else:
-        y = x.reshape(row_count(x), x.shape[-1]).dot(w.T)
+        y = product(xp, x.reshape(row_count(x), x.shape[-1]), w.T)
     if bias:
         (b,) = bias
         if b.dtype != y.dtype or b.ndim > 1:

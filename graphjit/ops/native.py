@@ -162,11 +162,16 @@ def by_library(name: str, general: Callable[..., Any]) -> Callable[..., Any]:
 
     def eval(xp: Any, *arrays: Any, **attrs: Any) -> Any:
         result = None
-        if _libraries and xp is np and any(map(takes, arrays)):
-            result = _libraries[0](name, arrays, attrs)
+        if xp is np and any(map(takes, arrays)):
+            result = from_library(name, arrays, attrs)
         return general(xp, *arrays, **attrs) if result is None else result
 
     return eval
+
+
+def from_library(name: str, arrays: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
+    """What the library's kernel for the op `name` computes, or None where there is none."""
+    return _libraries[0](name, arrays, attrs) if _libraries else None
 
 
 def _of_each(name: str, x: NDArray[Any]) -> Any:

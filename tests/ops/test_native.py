@@ -322,6 +322,31 @@ def test_convolution_and_pooling(monkeypatch, asked, text):
         np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), 1e-9, 1e-10)
 
 
+PRODUCTS = [
+    "x[0, 0] @ w", "x[0, 0].t().contiguous().t() @ w", "x @ w", "x[0] @ x[1].mT", "x[:, :1] @ x.mT",
+    "F.linear(x, w.t(), w[0])", "F.linear(x[0, 0], w.t())", "gj.bmm(x[0], x[1].mT)",
+    "x.transpose(0, 1)[..., ::2] @ w[::2]", "x[0, 0].mm(w)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PRODUCTS)
+def test_products_that_are_shared(monkeypatch, asked, text):
+    """With two threads, those of the library; values and gradients are those of BLAS."""
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal((2, 3, 130, 140)), rng.standard_normal((140, 150))
+    found = []
+    for threads in (2, 1):
+        monkeypatch.setitem(config._overrides, "NUM_THREADS", threads)
+        leaves = [gj.from_numpy(a).requires_grad_() for a in (x, w)]
+        value = eval(text, {"F": gj.nn.functional, "x": leaves[0], "w": leaves[1], "gj": gj})
+        gradients = gj.autograd.grad(value.sin().sum(), leaves, allow_unused=True)
+        found.append([value, *(g for g in gradients if g is not None)])
+        assert asked and all(shared is (threads == 2) for _, shared in asked)
+        asked.clear()
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), 1e-9, 1e-10)
+
+
 @pytest.mark.parametrize("text", [
     "F.conv2d(x, w[:, :2])", "F.conv2d(x, w.double())", "F.conv2d(x, w, padding=-1)",
     "F.conv2d(x, w, stride=0)", "F.conv2d(x, w, groups=4)", "F.max_pool2d(x, 2, padding=2)",
