@@ -7,6 +7,7 @@ its arguments, which serve any number of rows.
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -48,7 +49,7 @@ def _loop(
     function: Function, attrs: Attrs, signature: Signature, in_place: bool, text: str
 ) -> Loop | None:
     """The same, remembered; `text` tells attributes apart that are equal, as 0.0 and -0.0."""
-    columns = max(_columns(shape) for _, shape, _ in signature)
+    columns = max(math.prod(n or 1 for n in shape) for _, shape, _ in signature)
     rows = max(LARGE // columns, 64)
     strides = [_steps(dtype, steps) for dtype, _, steps in signature]
     try:
@@ -76,13 +77,6 @@ def _are_alike(graphs: Sequence[Graph], calls: Sequence[Instruction], rows: int)
         and all(shape[:1] == (rows,) for shape in shapes)
         and others == [(rows + 1, *shape[1:]) for shape in shapes]
     )
-
-
-def _columns(shape: tuple[int | None, ...]) -> int:
-    columns = 1
-    for extent in shape:
-        columns *= 1 if extent is None else max(extent, 1)
-    return columns
 
 
 def _graph(

@@ -16,7 +16,7 @@ from ..dtypes import DType
 from ..ir.graph import Shape, Spec
 from . import scalar as s
 from .blocks import is_large
-from .core import arrays_of, as_array, by_parts, declare, device_of, dtype_of, pointwise
+from .core import Op, arrays_of, as_array, by_parts, declare, device_of, dtype_of, pointwise
 from .native import LARGE, drawn, fused
 from .philox import (
     exponential_from_bits,
@@ -96,22 +96,27 @@ def _infer_draw(seed: Spec, offset: Spec, shape: Shape, dtype: DType) -> tuple[S
     return (Spec(tuple(shape), dtype, seed.device),)
 
 
-def _eval_uniform(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
-    return _eval_draw(xp, _decompose_uniform, uniform_from_bits, seed, offset, shape, dtype)
+def _distribution(name: str, decompose: Any, of_bits: Any, exact: bool) -> Op:
+    """An op that draws numbers: `of_bits` makes them of random words by NumPy.
 
+    Unless they are `exact`, NumPy's float64 may differ from compiled code's in the last bit, so
+    that few of them, too, are drawn by a loop.
+    """
 
-def _eval_draw(
-    xp: Any, function: Any, of_bits: Any, seed: Any, offset: Any, shape: Shape, dtype: DType
-) -> Any:
-    n = math.prod(shape)
-    if xp is np:
-        # NumPy's log and cos are not those of compiled code to the last bit of a float64.
-        rounded = function is _decompose_uniform or dtype is not dtypes.float64
-        numbers = drawn(function, n, (seed, offset), {"dtype": dtype}, LARGE if rounded else 1)
-        if numbers is not None:
-            return numbers.reshape(shape)
-    words = _words(np, seed, offset, words_needed(n, dtype))
-    return xp.asarray(of_bits(words, dtype)[:n].reshape(shape))
+    def eval(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
+        n = math.prod(shape)
+        if xp is np:
+            least = LARGE if exact or dtype is not dtypes.float64 else 1
+            numbers = drawn(decompose, n, (seed, offset), {"dtype": dtype}, least)
+            if numbers is not None:
+                return numbers.reshape(shape)
+        words = _words(np, seed, offset, words_needed(n, dtype))
+        return xp.asarray(of_bits(words, dtype)[:n].reshape(shape))
+
+    return declare(
+        name, "composite", infer=_infer_draw, eval=eval, decompose=decompose,
+        samples=_draws(of_bits),
+    )  # fmt: skip
 
 
 def _draws(of_bits: Any) -> Samples:
@@ -128,14 +133,7 @@ def _draws(of_bits: Any) -> Samples:
 
 
 #: Uniform on [0, 1).
-uniform = declare(
-    "uniform",
-    "composite",
-    infer=_infer_draw,
-    eval=_eval_uniform,
-    decompose=_decompose_uniform,
-    samples=_draws(uniform_from_bits),
-)
+uniform = _distribution("uniform", _decompose_uniform, uniform_from_bits, exact=True)
 
 
 def _eval_rescale(xp: Any, draw: Any, scale: Any, shift: Any) -> Any:
@@ -184,19 +182,8 @@ def _decompose_normal(F: Any, seed: Any, offset: Any, shape: Shape, dtype: DType
     return F.reshape(F.cast(normal, dtype=dtype), shape=shape)
 
 
-def _eval_normal(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
-    return _eval_draw(xp, _decompose_normal, normal_from_bits, seed, offset, shape, dtype)
-
-
 #: Normal with mean 0 and variance 1.
-normal = declare(
-    "normal",
-    "composite",
-    infer=_infer_draw,
-    eval=_eval_normal,
-    decompose=_decompose_normal,
-    samples=_draws(normal_from_bits),
-)
+normal = _distribution("normal", _decompose_normal, normal_from_bits, exact=False)
 
 
 def _decompose_exponential(F: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
@@ -206,19 +193,9 @@ def _decompose_exponential(F: Any, seed: Any, offset: Any, shape: Shape, dtype: 
     return F.cast(F.neg(F.log1p(F.neg(uniform))), dtype=dtype)
 
 
-def _eval_exponential(xp: Any, seed: Any, offset: Any, shape: Shape, dtype: DType) -> Any:
-    of_bits = exponential_from_bits
-    return _eval_draw(xp, _decompose_exponential, of_bits, seed, offset, shape, dtype)
-
-
 #: Exponential with mean 1.
-exponential = declare(
-    "exponential",
-    "composite",
-    infer=_infer_draw,
-    eval=_eval_exponential,
-    decompose=_decompose_exponential,
-    samples=_draws(exponential_from_bits),
+exponential = _distribution(
+    "exponential", _decompose_exponential, exponential_from_bits, exact=False
 )
 
 

@@ -1,4 +1,4 @@
-"""Updates of large parameters by one compiled loop.
+"""Updates of large parameters: by one compiled loop, or block by block.
 
 `Optimizer.update` is run once on symbols, which write down what it computes; the loop then does so
 for all elements in one pass over the parameter, its gradient and its state.
@@ -13,23 +13,42 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.core import ARRAYS
 from ..ops.native import Function, fused_in_place, takes
 
 Update = Callable[..., None]
 
 
 def update_large(
+    update: Update,
+    flags: tuple[bool, ...],
+    numbers: Sequence[np.ndarray],
+    arrays: Sequence[np.ndarray],
+    block: int,
+) -> None:
+    """`update(F, flags, numbers, *arrays)`, on `block` elements at a time if there is no loop.
+
+    Arrays that do not all lie alike in memory are updated whole.
+    """
+    first = arrays[0]
+    if any(not a.flags.c_contiguous or a.shape != first.shape for a in arrays):
+        update(ARRAYS, flags, numbers, *arrays)
+        return
+    flat = [a.reshape(-1) for a in arrays]
+    if _in_one_loop(update, flags, numbers, flat):
+        return
+    for start in range(0, first.size, block):
+        update(ARRAYS, flags, numbers, *(a[start : start + block] for a in flat))
+
+
+def _in_one_loop(
     update: Update, flags: tuple[bool, ...], numbers: Sequence[np.ndarray], arrays: Sequence[Any]
 ) -> bool:
-    """`update(F, flags, numbers, *arrays)` in one loop; False, with nothing done, if there is none.
-
-    `arrays` have one shape and dtype, are contiguous, and one dimension each.
-    """
+    """Whether a loop has done it; users' own updates may do more than symbols can tell."""
     known = update.__module__.startswith(__package__)
     if not known or not takes(arrays[0]) or _overlap(arrays):
         return False
-    function = _function(update, flags, len(arrays))
-    return fused_in_place(function, (*arrays, *numbers))
+    return fused_in_place(_function(update, flags, len(arrays)), (*arrays, *numbers))
 
 
 def _overlap(arrays: Sequence[np.ndarray]) -> bool:

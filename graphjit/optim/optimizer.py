@@ -501,7 +501,8 @@ class Elementwise(Optimizer):
                 with grad_mode(False):  # with PyTorch's promotion, or its error
                     update(TENSORS, flags, plan.numbers, parameter, grad, *entry.kept)
             elif entry.large:
-                _in_blocks(update, flags, plan.numbers, (entry.array, grad._array, *entry.arrays))
+                arrays = (entry.array, grad._array, *entry.arrays)
+                update_large(update, flags, plan.numbers, arrays, BLOCK)
             else:
                 update(ARRAYS, flags, plan.numbers, entry.array, grad._array, *entry.arrays)
             parameter._version[0] += 1
@@ -569,21 +570,6 @@ class Elementwise(Optimizer):
 
 def _are_alike(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype
-
-
-def _in_blocks(
-    update: Callable[..., None], flags: Any, numbers: Any, arrays: Sequence[np.ndarray]
-) -> None:
-    """Update large arrays in one loop, block by block, or whole where they lie differently."""
-    first = arrays[0]
-    if any(not a.flags.c_contiguous or a.shape != first.shape for a in arrays):
-        update(ARRAYS, flags, numbers, *arrays)
-        return
-    flat = [a.reshape(-1) for a in arrays]
-    if update_large(update, flags, numbers, flat):
-        return
-    for start in range(0, first.size, BLOCK):
-        update(ARRAYS, flags, numbers, *(a[start : start + BLOCK] for a in flat))
 
 
 def check(condition: bool, message: str) -> None:
